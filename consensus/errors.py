@@ -73,6 +73,7 @@ class Reason(StrEnum):
     EQUIVOCATION = "equivocation", "an operator that already signed two different alerts for this slot"
     QUOTA_EXCEEDED = "quota_exceeded", "an operator that opened as many slots as it may hold open"
     TALLY_FULL = "tally_full", "no room for another slot, alert or pending attestation"
+    EVIDENCE_INVALID = "evidence_invalid", "two attestations that are no proof of equivocation"
 
     # --- certificates
     ENTRIES_INVALID = (
@@ -82,6 +83,55 @@ class Reason(StrEnum):
     MODE_INVALID = "mode_invalid", "a certificate's mode byte is unknown, or not the one for no entries"
     LEAF_MISMATCH = "leaf_mismatch", "an entry of a certificate does not hash to its leaf"
     THRESHOLD_NOT_MET = "threshold_not_met", "the signed weight does not pass the threshold"
+
+    # --- policies and their evaluation
+    POLICY_INVALID = "policy_invalid", "a policy file that breaks the format, at the line named"
+    EXPRESSION_INVALID = "expression_invalid", "an expression outside the language, at the column named"
+    SIGNAL_UNDEFINED = "signal_undefined", "a signal's call reverted or returned another type"
+    ARITHMETIC_UNDEFINED = "arithmetic_undefined", "a division by zero, or a value above 2**512"
+    HISTORY_TOO_SHORT = "history_too_short", "a rule looks further back than the chain is long"
+    SOURCE_UNAVAILABLE = "source_unavailable", "no checkable answer; evaluating the block again may help"
+    WRONG_CHAIN = "wrong_chain", "a block of another chain than the policy's source chain"
+    WRONG_POLICY = "wrong_policy", "a question about another policy than this engine evaluates"
+    UNKNOWN_RULE = "unknown_rule", "a rule that the policy does not have"
+    NO_OPERATOR_SET = "no_operator_set", "no operator set was active at the time of the finding"
+
+    # --- journal and keys
+    SLOT_ALREADY_SIGNED = "slot_already_signed", "our own key has signed another alert for this slot"
+    STORE_MISSING = "store_missing", "a store that must exist does not"
+    STORE_EXISTS = "store_exists", "a store or keystore is already there and is not overwritten"
+    STORE_LOCKED = "store_locked", "another process has the store open"
+    STORE_CORRUPT = "store_corrupt", "the store's file is damaged, or no database at all"
+    STORE_FOREIGN = "store_foreign", "the store belongs to another room, version or key"
+    FILE_EXPOSED = "file_exposed", "a secret's file can be read by other users"
+    PASSWORD_INVALID = "password_invalid", "the password file is empty, too long, or not UTF-8"
+    KEYSTORE_INVALID = "keystore_invalid", "a keystore that is no keystore of the expected kind"
+    KEYSTORE_LOCKED = "keystore_locked", "the password does not open the keystore"
+    WRONG_KEY = "wrong_key", "a keystore or journal that belongs to another key"
+
+    # --- gossip (node/gossip): what was not sent, not taken, or not let in
+    NOT_CONNECTED = (
+        "not_connected",
+        "no open stream to the operator now; open attestations follow when it is back",
+    )
+    SEND_QUEUE_FULL = "send_queue_full", "the peer reads more slowly than we write; the oldest payload went"
+    PUBSUB_BACKLOG_FULL = (
+        "pubsub_backlog_full",
+        "more was published than pubsub takes; the oldest payload went",
+    )
+    INBOX_FULL = "inbox_full", "the room behind does not keep up; a stranger's message is refused"
+    STALLED_FRAME = "stalled_frame", "a frame was begun and not finished in time"
+    FORGED_AUTHOR = "forged_author", "a pubsub message that its author did not sign; who forwarded it answers"
+    STRANGER_AUTHOR = "stranger_author", "a message whose author is no registered operator"
+    WRONG_TOPIC = "wrong_topic", "a pubsub message or subscription for a topic that is not served"
+    LINK_OVER_BUDGET = "link_over_budget", "the neighbour's traffic passed its budget"
+    AUTHOR_OVER_BUDGET = "author_over_budget", "the operator's own messages passed its budget"
+    PEER_BANNED = "peer_banned", "the operator is banned for now, for faults counted before"
+    CRASHED_HANDLER = "crashed_handler", "handling this peer's input raised; its stream was reset"
+    UNREGISTERED_PEER = "unregistered_peer", "a proven peer id that no operator registered, or that is banned"
+    TOO_MANY_HANDSHAKES = "too_many_handshakes", "one address keeps too many handshakes open"
+    TOO_MANY_STREAMS = "too_many_streams", "one peer keeps too many streams open"
+    NOT_ITS_OWN = "not_its_own", "an attestation that came from another peer than the operator that it names"
 
 
 class TocsinError(Exception):
