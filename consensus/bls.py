@@ -1,8 +1,8 @@
 """BLS12-381 keys and signatures, min-sig: signatures in G1, public keys in G2 (RFC 9380 hash to curve).
 
 A `PublicKey` or `Signature` that exists is a canonical point of the prime-order subgroup and not infinity: it
-is parsed once, at construction, and not checked again. That several keys may be summed for one message rests on
-the proof of possession, which the registry demands. Nothing here is constant-time beyond what arkworks is.
+is parsed once, at construction, and not checked again. That several keys may be summed for one message rests
+on the proof of possession, which the registry demands. Nothing is constant-time beyond what arkworks is.
 """
 
 import hashlib
@@ -197,6 +197,16 @@ def aggregate_public_keys(public_keys: Sequence[PublicKey]) -> PublicKey:
     return _public_key_of(total)
 
 
+def subtract_public_keys(aggregate: PublicKey, absent: Sequence[PublicKey]) -> PublicKey:
+    """The aggregate without the absent keys. Refuses infinity: with everybody absent, anything is signed."""
+    total = aggregate._point
+    for public_key in absent:
+        total = total - public_key._point
+    if total == G2Point.identity():
+        raise Refused(Reason.POINT_AT_INFINITY, "the signers' aggregate key must not be infinity")
+    return _public_key_of(total)
+
+
 def verify_aggregate(
     public_keys: Sequence[PublicKey], purpose: Purpose, digest: Digest, signature: Signature
 ) -> bool:
@@ -210,7 +220,7 @@ def verify_batch(
     """The positions of bad signatures among many over one digest, ascending; empty when all are good.
 
     One pairing check of e(sum c_i sigma_i, -G2) * e(H, sum c_i pk_i), then bisection where it fails. Without
-    the random c_i two bad signatures could cancel each other. They are hashed from every key and signature, so
+    the random c_i two bad signatures could cancel each other. They are hashed from every key and signature:
     no signer can know them before its own signature is fixed (Fiat-Shamir).
     """
     _require_elements("signatures", signed)
@@ -264,7 +274,7 @@ def _batch_coefficients(
         transcript.update(public_key.raw + signature.compressed)
     seed = transcript.digest()
     blocks = (hashlib.sha256(seed + position.to_bytes(8, "big")).digest() for position in range(len(signed)))
-    return [Scalar(int.from_bytes(block[:_COEFFICIENT_BYTES], "big") | 1) for block in blocks]
+    return [Scalar(int.from_bytes(block[:_COEFFICIENT_BYTES], "big")) for block in blocks]
 
 
 def _require_elements(name: str, elements: Sequence[object]) -> None:

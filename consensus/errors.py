@@ -94,7 +94,7 @@ class Reason(StrEnum):
     WRONG_CHAIN = "wrong_chain", "a block of another chain than the policy's source chain"
     WRONG_POLICY = "wrong_policy", "a question about another policy than this engine evaluates"
     UNKNOWN_RULE = "unknown_rule", "a rule that the policy does not have"
-    NO_OPERATOR_SET = "no_operator_set", "no operator set was active at the time of the finding"
+    ANCHOR_MISMATCH = "anchor_mismatch", "the block at the anchor's hash is not the one that was named"
 
     # --- journal and keys
     SLOT_ALREADY_SIGNED = "slot_already_signed", "our own key has signed another alert for this slot"

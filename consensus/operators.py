@@ -26,6 +26,31 @@ _LEAF_NUMBERS = struct.Struct(">H12s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """What a header binds of one operator."""
+
+    index: OperatorIndex
+    weight: Weight
+    public_key: PublicKey
+
+    def __post_init__(self) -> None:
+        require_uint("index", self.index, 16)
+        require_uint("weight", self.weight, 96)
+        if not isinstance(self.public_key, PublicKey):
+            raise Refused(
+                Reason.WRONG_TYPE, f"public_key must be a PublicKey, came {type(self.public_key).__name__}"
+            )
+
+    def to_bytes(self) -> bytes:
+        """index u16 | weight u96 | public key, 206 bytes: never the length of a tree node."""
+        return _LEAF_NUMBERS.pack(self.index, self.weight.to_bytes(12, "big")) + self.public_key.raw
+
+    def hash(self) -> bytes:
+        """keccak256 of the 206 bytes."""
+        return keccak256(self.to_bytes())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
     """One member of a set: its place, its stake and its keys."""
 
@@ -36,26 +61,25 @@ class Operator:
     peer_id: str
 
     def __post_init__(self) -> None:
-        require_uint("index", self.index, 16)
+        self.leaf_entry()  # which checks what the header binds
         require_address("address", self.address)
-        require_uint("weight", self.weight, 96)
-        if not isinstance(self.public_key, PublicKey):
-            raise Refused(
-                Reason.WRONG_TYPE, f"public_key must be a PublicKey, came {type(self.public_key).__name__}"
-            )
         if len(self.peer_id) > MAX_PEER_ID_CHARACTERS:
             raise Refused(
                 Reason.OVERSIZED,
                 f"peer_id may have {MAX_PEER_ID_CHARACTERS} characters, came {len(self.peer_id)}",
             )
 
+    def leaf_entry(self) -> Leaf:
+        """The part that the header binds."""
+        return Leaf(index=self.index, weight=self.weight, public_key=self.public_key)
+
     def leaf_preimage(self) -> bytes:
-        """index u16 | weight u96 | public key, 206 bytes: never the length of a tree node."""
-        return _LEAF_NUMBERS.pack(self.index, self.weight.to_bytes(12, "big")) + self.public_key.raw
+        """The leaf's 206 bytes."""
+        return self.leaf_entry().to_bytes()
 
     def leaf(self) -> bytes:
         """keccak256 of the preimage."""
-        return keccak256(self.leaf_preimage())
+        return self.leaf_entry().hash()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +205,7 @@ class OperatorSet:
                 f"leaves must hash to {parsed.leaves_hash.hex()}, came {leaves_hash.hex()}",
             )
         operators = tuple(
-            parse_leaf_preimage(preimage, address=address, peer_id=peer_id)
+            _operator_of(parse_leaf(preimage), address=address, peer_id=peer_id)
             for preimage, address, peer_id in zip(preimages, addresses, peer_ids, strict=True)
         )
         operator_set = cls(
@@ -272,16 +296,14 @@ def parse_header(data: bytes) -> Header:
     )
 
 
-def parse_leaf_preimage(data: bytes, *, address: Address, peer_id: str) -> Operator:
-    """Read 206 bytes into an operator; its address and peer id come from beside them."""
+def parse_leaf(data: bytes) -> Leaf:
+    """Read the 206 bytes of one leaf."""
     require_bytes("leaf preimage", data, LEAF_PREIMAGE_BYTES)
     index, weight = _LEAF_NUMBERS.unpack_from(data)
-    return Operator(
+    return Leaf(
         index=OperatorIndex(index),
-        address=address,
         weight=Weight(int.from_bytes(weight, "big")),
         public_key=PublicKey(data[_LEAF_NUMBERS.size :]),
-        peer_id=peer_id,
     )
 
 
@@ -299,6 +321,16 @@ def epoch_at(sets: Iterable[OperatorSet], observed_at: Seconds, activation_delay
             "read older sets from the registry",
         )
     return max(active)
+
+
+def _operator_of(leaf: Leaf, *, address: Address, peer_id: str) -> Operator:
+    return Operator(
+        index=leaf.index,
+        address=address,
+        weight=leaf.weight,
+        public_key=leaf.public_key,
+        peer_id=peer_id,
+    )
 
 
 def _require_sound(operators: tuple[Operator, ...]) -> None:
