@@ -133,6 +133,13 @@ class Reason(StrEnum):
     TOO_MANY_STREAMS = "too_many_streams", "one peer keeps too many streams open"
     NOT_ITS_OWN = "not_its_own", "an attestation that came from another peer than the operator that it names"
 
+    # --- chains (node/chain)
+    BAD_ENDPOINTS = "bad_endpoints", "fewer endpoints than must agree, or two with one name"
+    CALL_REVERTED = "call_reverted", "the contract reverts this call at this block, for everybody alike"
+    FEE_CAP_REACHED = "fee_cap_reached", "the fee that the chain asks for lies above the configured cap"
+    TRANSACTION_REFUSED = "transaction_refused", "every endpoint refuses the transaction; the message says why"
+    CONTRACT_MISMATCH = "contract_mismatch", "the contract at this address does not answer as its ABI says"
+
 
 class TocsinError(Exception):
     """Base of every error that Tocsin raises on purpose."""

@@ -1,0 +1,1 @@
+"""The running watcher: it looks at chains, judges, signs, and carries certificates to guardians. On trio."""
