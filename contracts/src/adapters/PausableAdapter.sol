@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.30;
+
+import {IAdapter} from "./IAdapter.sol";
+import {TargetAdapter} from "./TargetAdapter.sol";
+
+/// @notice What OpenZeppelin Pausable contracts usually offer.
+interface IPausable {
+    function pause() external;
+    function unpause() external;
+    function paused() external view returns (bool);
+}
+
+/// @title PausableAdapter: pauses a target with `pause()`, `unpause()` and `paused()`
+/// @notice The right to pause comes from the target: a role PAUSER_ROLE, an AccessManager role for the two
+///         selectors, or a `pauser()` that names this adapter. Never make this adapter the owner of the
+///         target: it could not hand ownership back; `OwnerCallAdapter` can.
+///
+///         Storage: none.
+contract PausableAdapter is TargetAdapter {
+    bytes32 private constant PAUSER_ROLE = keccak256("PAUSER_ROLE");
+
+    constructor(address guardian_, address target_) TargetAdapter(guardian_, target_) {}
+
+    /// @inheritdoc IAdapter
+    function engage(bytes calldata params) external onlyGuardian {
+        _refuseParameters(params);
+        _callTarget(abi.encodeCall(IPausable.pause, ()));
+    }
+
+    /// @inheritdoc IAdapter
+    function release() external onlyGuardian returns (bool released) {
+        _callTarget(abi.encodeCall(IPausable.unpause, ()));
+        return true;
+    }
+
+    /// @inheritdoc IAdapter
+    function engaged() external view returns (bool) {
+        (bool ok, bytes32 word) = _readTarget(abi.encodeCall(IPausable.paused, ()));
+        return ok && uint256(word) == 1;
+    }
+
+    /// @inheritdoc IAdapter
+    function ready() external view returns (bool ok, bytes32 reason) {
+        bytes32 word;
+        (ok, word) = _readTarget(abi.encodeCall(IPausable.paused, ()));
+        if (!ok || uint256(word) > 1) return (false, "PAUSED_NOT_READABLE");
+        if (_managerAllows(IPausable.pause.selector)) {
+            if (!_managerAllows(IPausable.unpause.selector)) return (false, "NO_RIGHT_TO_UNPAUSE");
+            return (true, bytes32(0));
+        }
+        if (_holdsRole() || _targetNames(abi.encodeWithSignature("pauser()"))) return (true, bytes32(0));
+        return (false, "NO_RIGHT_TO_PAUSE");
+    }
+
+    function _holdsRole() private view returns (bool) {
+        (bool ok, bytes32 word) =
+            _readTarget(abi.encodeWithSignature("hasRole(bytes32,address)", PAUSER_ROLE, address(this)));
+        return ok && uint256(word) == 1;
+    }
+}
