@@ -1,0 +1,27 @@
+"""What each fault costs its sender: strikes, enough of which ban it for a time."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from consensus.errors import Reason
+
+STRIKES: Mapping[Reason, int] = MappingProxyType(
+    {
+        Reason.OVERSIZED: 25,
+        Reason.MALFORMED: 25,
+        Reason.CRASHED_HANDLER: 25,
+        Reason.STALLED_FRAME: 10,
+        Reason.FORGED_AUTHOR: 10,
+        Reason.WRONG_TOPIC: 10,
+        Reason.BAD_SIGNATURE: 34,
+        Reason.NOT_ITS_OWN: 10,
+        Reason.TOO_MANY_STREAMS: 5,
+        Reason.LINK_OVER_BUDGET: 1,
+        Reason.AUTHOR_OVER_BUDGET: 1,
+    }
+)
+"""Points of 100 (budgets.Limits.strikes_to_ban). What is absent may befall an honest peer and costs nothing.
+
+A bad BLS signature is the dearest: it costs a pairing to find, and no honest operator sends one; three in a
+row ban. Garbage bans at the fourth time, as a frame cut in half can follow from a crash.
+"""
