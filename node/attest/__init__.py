@@ -1,0 +1,1 @@
+"""Journal first, then signature: the only room that holds the BLS key."""
