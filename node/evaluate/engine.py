@@ -1,0 +1,270 @@
+"""Judges every rule of a policy at one block. What comes out is a function of the chain at that block alone.
+
+Two watchers sign the same alert only if neither start-up time nor what was seen earlier matters, so nothing
+that decides is remembered; it is asked of the chain again, and only kept as a cache:
+
+- A rule *fires* at the block where it becomes true: it is true there, and it was not true at the parent. A
+  parent at which it had no value (a reverted call, before the contract existed) counts as not true.
+- It fires at most once in each *cooldown window*: block numbers are cut into windows of `cooldown_blocks`,
+  aligned at multiples of it, and only the first edge inside a window fires. A cooldown that starts anew at
+  every edge could be held open for ever by someone who makes the rule flicker; one that starts at the last
+  firing would depend on the whole past. A window is decided by at most `cooldown_blocks` blocks. The price:
+  two firings may be close together when a window's border lies between them.
+- What has no value is Unknown, for the rule and the block; so is what no source could answer for. The second
+  may be asked again: evaluating a block twice costs only what was not answered the first time.
+
+Looking back over a window needs the state of those blocks: a watcher that has just started over a node that
+keeps 128 blocks of state answers Unknown for a longer window, until it has seen the window's blocks itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from consensus.errors import Reason, Refused, Unavailable
+from consensus.types import BlockHash, BlockNumber
+from node.evaluate.expressions import Read, Undefined, compute_truth, reads_of
+from node.evaluate.findings import Anchor, Finding, Question, Unknown, compute_evidence_hash, observe
+from node.evaluate.policy import Policy, Rule
+from node.evaluate.signals import Signal
+from node.evaluate.views import View
+
+# Room in the caches beyond what one branch needs, for the blocks of a reorganisation.
+SPARE_BLOCKS = 64
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatistics:
+    """What the engine has done since it started."""
+
+    blocks_evaluated: int
+    last_block_number: BlockNumber | None
+    findings: int
+    unknowns: Mapping[Reason, int]
+    cached_values: int
+
+
+class Engine:
+    """Evaluates one policy. Holds no state but caches keyed by block hash, each with a bound."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._signals = {signal.name: signal for signal in policy.signals}
+        self._reads = {rule.name: tuple(sorted(reads_of(rule.condition))) for rule in policy.rules}
+        deepest = max((read.blocks_ago for reads in self._reads.values() for read in reads), default=0)
+        longest = max(rule.cooldown_blocks for rule in policy.rules)
+        self._values: _Recent[tuple[BlockHash, str], int | Undefined] = _Recent(
+            max(1, len(self._signals)) * (deepest + SPARE_BLOCKS)
+        )
+        self._truths: _Recent[tuple[BlockHash, str], bool | Undefined] = _Recent(
+            len(policy.rules) * (longest + SPARE_BLOCKS)
+        )
+        self._blocks_evaluated = 0
+        self._last_block_number: BlockNumber | None = None
+        self._findings = 0
+        self._unknowns: Counter[Reason] = Counter()
+
+    async def evaluate(self, view: View) -> tuple[Finding | Unknown, ...]:
+        """What there is to say at this block, in the order of the rules' names; empty on a quiet block.
+
+        Raises `Refused` (WRONG_CHAIN) for a block of another chain than the policy's.
+        """
+        self._require_chain(view)
+        try:
+            await self._prefetch(self.policy.rules, view)
+        except Unavailable as error:
+            outcomes: Iterable[Finding | Unknown | None] = [
+                _unavailable(rule, view, error) for rule in self.policy.rules
+            ]
+        else:
+            outcomes = [await self._judge(rule, view) for rule in self.policy.rules]
+        said = tuple(outcome for outcome in outcomes if outcome is not None)
+        self._count(view, said)
+        return said
+
+    async def answer(self, question: Question, view: View) -> Finding | Unknown | None:
+        """What our own view of the anchor says about the rule that somebody else saw fire; None: it did not.
+
+        Raises `Refused` when the question names another policy (WRONG_POLICY), a rule that this one does not
+        have (UNKNOWN_RULE), or another block than the view's (ANCHOR_MISMATCH).
+        """
+        if question.policy_hash != self.policy.hash:
+            raise Refused(
+                Reason.WRONG_POLICY,
+                f"asked about policy 0x{question.policy_hash.hex()}; this engine evaluates "
+                f"{self.policy.name}, 0x{self.policy.hash.hex()}",
+            )
+        self._require_chain(view)
+        rule = self.policy.rule(question.rule_id)
+        ref = view.ref
+        asked = (question.chain_id, question.anchor_number, question.anchor_hash)
+        if asked != (ref.chain_id, ref.number, ref.hash):
+            raise Refused(
+                Reason.ANCHOR_MISMATCH,
+                f"asked about block {question.anchor_number} 0x{question.anchor_hash.hex()} of chain "
+                f"{question.chain_id}; the view is of block {ref.number} 0x{ref.hash.hex()}",
+            )
+        return await self._judge(rule, view)
+
+    def statistics(self) -> EngineStatistics:
+        return EngineStatistics(
+            blocks_evaluated=self._blocks_evaluated,
+            last_block_number=self._last_block_number,
+            findings=self._findings,
+            unknowns=dict(self._unknowns),
+            cached_values=len(self._values) + len(self._truths),
+        )
+
+    async def _judge(self, rule: Rule, view: View) -> Finding | Unknown | None:
+        try:
+            truth = await self._truth(rule, view)
+            if isinstance(truth, Undefined):
+                return _unknown(rule, view, truth)
+            if not truth or not await self._is_edge(rule, view) or await self._fired_in_window(rule, view):
+                return None
+            return await self._finding(rule, view)
+        except Unavailable as error:
+            return _unavailable(rule, view, error)
+
+    async def _is_edge(self, rule: Rule, view: View) -> bool:
+        """Whether the rule is true at this block and was not at its parent."""
+        if await self._truth(rule, view) is not True:
+            return False
+        if view.ref.number == 0:
+            return True
+        return await self._truth(rule, await view.ancestor(1)) is not True
+
+    async def _fired_in_window(self, rule: Rule, view: View) -> bool:
+        """Whether an earlier block of this block's cooldown window already had the edge."""
+        blocks_before = view.ref.number % rule.cooldown_blocks if rule.cooldown_blocks else 0
+        earlier = view
+        for _ in range(blocks_before):
+            earlier = await earlier.ancestor(1)
+            if await self._is_edge(rule, earlier):
+                return True
+        return False
+
+    async def _finding(self, rule: Rule, view: View) -> Finding:
+        anchor = Anchor.of(view.ref)
+        observations = observe(await self._values_of(rule, view))
+        return Finding(
+            rule=rule.name,
+            anchor=anchor,
+            observations=observations,
+            evidence_hash=compute_evidence_hash(rule.name, anchor, observations),
+        )
+
+    async def _truth(self, rule: Rule, view: View) -> bool | Undefined:
+        key = (view.ref.hash, rule.name)
+        truth = self._truths.get(key)
+        if truth is None:
+            truth = compute_truth(rule.condition, await self._values_of(rule, view))
+            self._truths.put(key, truth)
+        return truth
+
+    async def _values_of(self, rule: Rule, view: View) -> dict[Read, int | Undefined]:
+        """A value for each of the rule's reads, needed or not: the evidence names them all."""
+        values: dict[Read, int | Undefined] = {}
+        for blocks_ago in sorted({read.blocks_ago for read in self._reads[rule.name]}):
+            reads = [read for read in self._reads[rule.name] if read.blocks_ago == blocks_ago]
+            if view.ref.number < blocks_ago:
+                values.update((read, _before_genesis(read, view)) for read in reads)
+                continue
+            then = await view.ancestor(blocks_ago) if blocks_ago else view
+            signals = [self._signals[read.signal] for read in reads]
+            await self._prefetch_signals(signals, then)
+            for read, signal in zip(reads, signals, strict=True):
+                values[read] = await self._value(signal, then)
+        return values
+
+    async def _value(self, signal: Signal, view: View) -> int | Undefined:
+        key = (view.ref.hash, signal.name)
+        value = self._values.get(key)
+        if value is None:
+            value = await _read(signal, view)
+            self._values.put(key, value)
+        return value
+
+    async def _prefetch(self, rules: Iterable[Rule], view: View) -> None:
+        """One round trip for everything that the rules read at this very block."""
+        names = {read.signal for rule in rules for read in self._reads[rule.name] if read.blocks_ago == 0}
+        await self._prefetch_signals([self._signals[name] for name in sorted(names)], view)
+
+    async def _prefetch_signals(self, signals: Iterable[Signal], view: View) -> None:
+        missing = [each for each in signals if self._values.get((view.ref.hash, each.name)) is None]
+        if len(missing) > 1:
+            await view.prefetch([(each.to, each.calldata) for each in missing])
+
+    def _require_chain(self, view: View) -> None:
+        if view.ref.chain_id != self.policy.source_chain_id:
+            raise Refused(
+                Reason.WRONG_CHAIN,
+                f"policy {self.policy.name} is evaluated on chain {self.policy.source_chain_id}, came block "
+                f"{view.ref.number} of chain {view.ref.chain_id}; give each policy its own chain's views",
+            )
+
+    def _count(self, view: View, said: Iterable[Finding | Unknown]) -> None:
+        self._blocks_evaluated += 1
+        self._last_block_number = view.ref.number
+        for each in said:
+            if isinstance(each, Unknown):
+                self._unknowns[each.reason] += 1
+            else:
+                self._findings += 1
+
+
+class _Recent(Generic[_Key, _Value]):
+    """A bounded map that forgets what was used least recently. Values are never None."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._entries: OrderedDict[_Key, _Value] = OrderedDict()
+
+    def get(self, key: _Key) -> _Value | None:
+        value = self._entries.get(key)
+        if value is not None:
+            self._entries.move_to_end(key)
+        return value
+
+    def put(self, key: _Key, value: _Value) -> None:
+        self._entries[key] = value
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+async def _read(signal: Signal, view: View) -> int | Undefined:
+    try:
+        returned = await view.eth_call(signal.to, signal.calldata)
+    except Refused as error:
+        return Undefined(Reason.SIGNAL_UNDEFINED, f"{signal.name}: {error.message}")
+    return signal.decode(returned)
+
+
+def _before_genesis(read: Read, view: View) -> Undefined:
+    return Undefined(
+        Reason.HISTORY_TOO_SHORT,
+        f"{read.signal} is read {read.blocks_ago} blocks back, block {view.ref.number} has fewer before it",
+    )
+
+
+def _unknown(rule: Rule, view: View, undefined: Undefined) -> Unknown:
+    return Unknown(
+        rule=rule.name,
+        anchor=Anchor.of(view.ref),
+        reason=undefined.reason,
+        message=undefined.message,
+    )
+
+
+def _unavailable(rule: Rule, view: View, error: Unavailable) -> Unknown:
+    return _unknown(rule, view, Undefined(Reason.SOURCE_UNAVAILABLE, str(error)))
