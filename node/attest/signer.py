@@ -30,7 +30,7 @@ class Signer:
         Raises `Refused` (SLOT_ALREADY_SIGNED) when the slot was signed with another digest, and `Broken`
         when the journal cannot be written.
         """
-        # The order is the whole point: a signature that exists before its row is on the disk can be made twice.
+        # The order is the whole point: a signature that exists before its row is durable can be made twice.
         await self._journal.record(
             alert.digest(), network_id=alert.network_id, epoch=alert.epoch, slot_id=alert.slot_id()
         )
