@@ -1,0 +1,267 @@
+"""JSON-RPC over several endpoints of one chain, of which `agreement` must say the same before it counts.
+
+    call            any healthy endpoint, the next one when it fails: for what needs no trust, such as sending
+    agree           all at once; done as soon as m answers are the same
+    agree_each      the same for a batch, request by request
+    gather          what each endpoint says, where they may well differ: the newest block number
+
+Endpoints that are slower than the agreement finish in the background, so that their connections stay open
+and a contradiction is still counted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+import trio
+
+from consensus.errors import Reason, Refused, Unavailable
+from consensus.types import ChainId
+from node.chain.agreement import Ballot
+from node.chain.endpoint import (
+    MAX_IN_FLIGHT,
+    Answer,
+    EndpointClient,
+    EndpointFailed,
+    EndpointStatistics,
+)
+from node.chain.request import Json, RpcFault, RpcRequest, Unusable, read_canonical
+from node.chain.types import Endpoint
+
+T = TypeVar("T")
+
+MAX_BATCH = 256  # requests in one batch: below what public endpoints take
+KEEPALIVE_SECONDS = 120.0  # longer than the slowest chain's block time, so that no head pays for a handshake
+GRACE_SECONDS = 0.25  # how long `gather` waits for the others once enough have answered
+
+
+class NoAgreement(Unavailable):
+    """Too few endpoints said the same; the message names each and what it said."""
+
+
+class RpcFaulted(Unavailable):
+    """An endpoint answered with a JSON-RPC error that is about the request itself."""
+
+    def __init__(self, method: str, endpoint: str, fault: RpcFault) -> None:
+        super().__init__(f"{method}: {endpoint} answered {fault}")
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RpcStatistics:
+    """How the endpoints of one chain have served so far."""
+
+    chain_id: ChainId
+    agreement: int
+    agreed: int
+    disagreed: int
+    endpoints: tuple[EndpointStatistics, ...]
+
+
+class RpcPool:
+    """The endpoints of one chain. Made by `open_pool`, which owns its connections and its background work."""
+
+    def __init__(
+        self,
+        chain_id: ChainId,
+        endpoints: tuple[EndpointClient, ...],
+        *,
+        agreement: int,
+        stragglers: trio.Nursery,
+    ) -> None:
+        self.chain_id = chain_id
+        self.agreement = agreement
+        self._endpoints = endpoints
+        self._stragglers = stragglers
+        self._agreed = self._disagreed = 0
+
+    @property
+    def websockets(self) -> tuple[Endpoint, ...]:
+        """The endpoints that also take subscriptions."""
+        return tuple(client.endpoint for client in self._endpoints if client.endpoint.ws is not None)
+
+    def statistics(self) -> RpcStatistics:
+        """What is known of the endpoints now."""
+        return RpcStatistics(
+            chain_id=self.chain_id,
+            agreement=self.agreement,
+            agreed=self._agreed,
+            disagreed=self._disagreed,
+            endpoints=tuple(client.statistics() for client in self._endpoints),
+        )
+
+    async def call(self, method: str, params: tuple[Json, ...] = ()) -> Json:
+        """The first healthy endpoint's answer; the next one is asked where it fails.
+
+        Raises `RpcFaulted` when one says that the request is at fault, `NoAgreement` when none answers.
+        """
+        request = RpcRequest(method=method, params=params, parse=read_canonical)
+        said: list[str] = []
+        for client in sorted(self._endpoints, key=lambda client: client.is_resting):
+            try:
+                (answer,) = await client.ask((request,))
+            except EndpointFailed as failure:
+                said.append(f"{client.name} {failure}")
+                continue
+            if not isinstance(answer, RpcFault):
+                return answer
+            if not answer.is_of_the_endpoint:
+                raise RpcFaulted(method, client.name, answer)
+            said.append(f"{client.name} answered {answer}")
+        raise NoAgreement(f"{method} on chain {self.chain_id} needs one answer, came none: {'; '.join(said)}")
+
+    async def call_agreed(self, method: str, params: tuple[Json, ...] = ()) -> Json:
+        """The answer that `agreement` endpoints give, compared as canonical JSON. Raises `NoAgreement`."""
+        (answer,) = await self.batch_agreed(((method, params),))
+        return answer
+
+    async def batch_agreed(self, calls: Sequence[tuple[str, tuple[Json, ...]]]) -> tuple[Json, ...]:
+        """The agreed answers to one batch, in order. Raises `NoAgreement` when any of them has none."""
+        requests = [
+            RpcRequest(method=method, params=params, parse=read_canonical) for method, params in calls
+        ]
+        return tuple(msgspec.json.decode(agreed) for agreed in await self.agree(requests))
+
+    async def agree(self, requests: Sequence[RpcRequest[T]]) -> tuple[T, ...]:
+        """What `agreement` endpoints answer to each request. Raises the first `NoAgreement` of them."""
+        values: list[T] = []
+        for outcome in await self.agree_each(requests):
+            if isinstance(outcome, NoAgreement):
+                raise outcome
+            values.append(outcome)
+        return tuple(values)
+
+    async def agree_each(self, requests: Sequence[RpcRequest[T]]) -> tuple[T | NoAgreement, ...]:
+        """What `agreement` endpoints answer to each request, or why there is no such answer."""
+        outcomes: list[T | NoAgreement] = []
+        for start in range(0, len(requests), MAX_BATCH):
+            batch: list[T | NoAgreement] = await self._agree_batch(requests[start : start + MAX_BATCH])
+            outcomes += batch
+        return tuple(outcomes)
+
+    async def _agree_batch(self, requests: Sequence[RpcRequest[T]]) -> list[T | NoAgreement]:
+        asked = self._choose()
+        names = tuple(client.name for client in asked)
+        ballots = [Ballot(request, names, self.agreement) for request in requests]
+        settled = trio.Event()
+        for client in asked:
+            self._stragglers.start_soon(self._vote, client, requests, ballots, settled)
+        await settled.wait()
+        outcomes: list[T | NoAgreement] = []
+        for request, ballot in zip(requests, ballots, strict=True):
+            if ballot.decided is None:
+                self._disagreed += 1
+                outcomes.append(self._no_agreement(request.method, ballot.describe()))
+            else:
+                self._agreed += 1
+                outcomes.append(ballot.decided.value)
+        return outcomes
+
+    async def _vote(
+        self,
+        client: EndpointClient,
+        requests: Sequence[RpcRequest[Any]],
+        ballots: Sequence[Ballot[Any]],
+        settled: trio.Event,
+    ) -> None:
+        try:
+            answers = await client.ask(requests)
+        except EndpointFailed as failure:
+            for ballot in ballots:
+                ballot.abstain(client.name, str(failure))
+        else:
+            for ballot, answer in zip(ballots, answers, strict=True):
+                ballot.cast(client.name, answer)
+        self._count_outvoted(ballots)
+        if not any(ballot.is_open for ballot in ballots):
+            settled.set()
+
+    def _count_outvoted(self, ballots: Sequence[Ballot[Any]]) -> None:
+        for ballot in ballots:
+            if ballot.is_complete:
+                for client in self._endpoints:
+                    client.outvoted += client.name in ballot.outvoted()
+
+    def _no_agreement(self, method: str, said: str) -> NoAgreement:
+        return NoAgreement(
+            f"{method} on chain {self.chain_id} needs {self.agreement} of {len(self._endpoints)} endpoints "
+            f"to answer the same, came: {said}"
+        )
+
+    def _choose(self) -> tuple[EndpointClient, ...]:
+        """Those that do not rest; all of them where that would be too few."""
+        awake = tuple(client for client in self._endpoints if not client.is_resting)
+        return awake if len(awake) >= self.agreement else self._endpoints
+
+    async def gather(self, request: RpcRequest[T]) -> tuple[T, ...]:
+        """The usable answers that come within a grace of the first `agreement`."""
+        asked = self._choose()
+        values: list[T] = []
+        enough = trio.Event()
+        left = len(asked)
+
+        async def ask(client: EndpointClient) -> None:
+            nonlocal left
+            with suppress(EndpointFailed, Unusable):
+                values.append(request.parse(*await client.ask((request,))))
+            left -= 1
+            if left == 0 or len(values) >= self.agreement:
+                enough.set()
+
+        async with trio.open_nursery() as nursery:
+            for client in asked:
+                nursery.start_soon(ask, client)
+            await enough.wait()
+            nursery.cancel_scope.deadline = trio.current_time() + GRACE_SECONDS
+        return tuple(values)
+
+
+@asynccontextmanager
+async def open_pool(
+    chain_id: ChainId, endpoints: tuple[Endpoint, ...], *, agreement: int, timeout_seconds: float
+) -> AsyncIterator[RpcPool]:
+    """The endpoints of one chain, as long as the block lasts.
+
+    Raises `Refused(BAD_ENDPOINTS)` when that many can never agree.
+    """
+    if not 1 <= agreement <= len({endpoint.name for endpoint in endpoints}) == len(endpoints):
+        raise Refused(
+            Reason.BAD_ENDPOINTS,
+            f"chain {chain_id} wants {agreement} agreeing endpoints with names of their own, "
+            f"came {[endpoint.name for endpoint in endpoints]}; name more, or lower the agreement",
+        )
+    for logger in ("httpx", "httpcore"):  # they log addresses, which may hold credentials
+        logging.getLogger(logger).setLevel(logging.WARNING)
+    try:
+        async with _open_http() as http, trio.open_nursery() as stragglers:
+            clients = tuple(
+                EndpointClient(endpoint, chain_id, http, timeout_seconds=timeout_seconds)
+                for endpoint in endpoints
+            )
+            yield RpcPool(chain_id, clients, agreement=agreement, stragglers=stragglers)
+            stragglers.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        # what the block raised, as it raised it: the background work lets nothing out
+        raise (group.exceptions[0] if len(group.exceptions) == 1 else group) from None
+
+
+def _open_http() -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        timeout=None,  # each exchange as a whole stands under one trio deadline
+        trust_env=False,  # configuration comes from the file alone: no proxy, no .netrc
+        headers={"content-type": "application/json", "accept-encoding": "identity"},
+        limits=httpx.Limits(
+            max_connections=None,
+            max_keepalive_connections=4 * MAX_IN_FLIGHT,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+        ),
+    )
+
+
+__all__ = ["Answer", "NoAgreement", "RpcFaulted", "RpcPool", "RpcStatistics", "open_pool"]

@@ -1,0 +1,136 @@
+"""The reads of one block: agreed on, pinned by hash, asked for once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from consensus.errors import Reason, Refused, Unavailable
+from consensus.types import Address, BlockNumber
+from node.chain.reader import ChainReader
+from node.chain.types import (
+    BalanceRead,
+    BlockRef,
+    CallRead,
+    CallReverted,
+    Log,
+    LogsRead,
+    Read,
+    ReadValue,
+    StorageRead,
+)
+from node.observe.ancestry import Ancestry
+
+MAX_CACHED_READS = 4096  # far above what one policy reads of a block; beyond it reads are not kept
+MAX_LOOK_BACK = 10_000  # blocks
+
+
+class BlockView:
+    """What a chain was at one block. Answers are kept for the life of the view; failures are not."""
+
+    def __init__(self, ref: BlockRef, reader: ChainReader, ancestry: Ancestry | None = None) -> None:
+        self._ref = ref
+        self._reader = reader
+        self._ancestry = Ancestry() if ancestry is None else ancestry
+        self._values: dict[Read, ReadValue] = {}
+        self._ancestors: dict[int, BlockView] = {}
+
+    @property
+    def ref(self) -> BlockRef:
+        """The block that every read is pinned to."""
+        return self._ref
+
+    async def eth_call(self, to: Address, data: bytes) -> bytes:
+        """What the contract returns at this block. Raises `Refused(CALL_REVERTED)` when it reverts there."""
+        value = await self._read(CallRead(to=to, data=data))
+        if isinstance(value, CallReverted):
+            raise Refused(
+                Reason.CALL_REVERTED,
+                f"{to} reverts 0x{data[:4].hex()} at {self._ref} with 0x{value.data[:68].hex()}",
+            )
+        assert isinstance(value, bytes)
+        return value
+
+    async def balance(self, account: Address) -> int:
+        """Native coin in wei."""
+        value = await self._read(BalanceRead(account=account))
+        assert isinstance(value, int)
+        return value
+
+    async def storage(self, account: Address, slot: int) -> bytes:
+        """One 32-byte word of storage."""
+        value = await self._read(StorageRead(account=account, slot=slot))
+        assert isinstance(value, bytes)
+        return value
+
+    async def logs(
+        self, *, addresses: tuple[Address, ...] = (), topics: tuple[bytes | None, ...] = ()
+    ) -> tuple[Log, ...]:
+        """The events of this block, in the order of their index."""
+        value = await self._read(LogsRead(addresses=addresses, topics=topics))
+        assert isinstance(value, tuple)
+        return value
+
+    async def prefetch(self, calls: Sequence[tuple[Address, bytes]]) -> None:
+        """Fetch several calls in one round trip; those without an agreed answer are asked again when read."""
+        await self.prefetch_reads([CallRead(to=to, data=data) for to, data in calls])
+
+    async def prefetch_reads(self, reads: Sequence[Read]) -> None:
+        """Fetch several reads of any kind in one round trip."""
+        missing = [read for read in dict.fromkeys(reads) if read not in self._values]
+        for read, value in zip(missing, await self._reader.read_each(missing, self._ref), strict=True):
+            if not isinstance(value, Unavailable):
+                self._keep(read, value)
+
+    async def ancestor(self, k: int) -> BlockView:
+        """The view of the block k before this one, found by parent hashes; k = 0 is this view.
+
+        Raises `Refused(HISTORY_TOO_SHORT)` where the chain, or our look-back, does not reach so far.
+        """
+        if k == 0:
+            return self
+        furthest = min(self._ref.number, MAX_LOOK_BACK)
+        if not 0 < k <= furthest:
+            raise Refused(
+                Reason.HISTORY_TOO_SHORT,
+                f"a look-back from {self._ref} reaches at most {furthest} blocks, came {k}",
+            )
+        if k not in self._ancestors:
+            self._ancestors[k] = BlockView(await self._find_ancestor(k), self._reader, self._ancestry)
+        return self._ancestors[k]
+
+    async def _find_ancestor(self, k: int) -> BlockRef:
+        """By the parent hashes that we know; the rest of the way by number, from where we are canonical."""
+        ref = self._ref
+        for _ in range(k):
+            parent = self._ancestry.get(ref.parent_hash)
+            if parent is None:
+                return await self._find_canonical(ref, BlockNumber(self._ref.number - k))
+            ref = parent
+        return ref
+
+    async def _find_canonical(self, known: BlockRef, number: BlockNumber) -> BlockRef:
+        if number == known.number - 1:
+            return await self._reader.block_by_hash(known.parent_hash)
+        # the known block is asked for last: had the chain left it, the ancestor could be another branch's
+        ancestor, same = await self._reader.blocks_by_number((number, known.number))
+        for outcome in (ancestor, same):
+            if isinstance(outcome, Unavailable):
+                raise outcome
+        if same != known or not isinstance(ancestor, BlockRef):
+            raise Unavailable(
+                f"{known} is not canonical any more; block {number} before it cannot be told by number"
+            )
+        return ancestor
+
+    async def _read(self, read: Read) -> ReadValue:
+        if read not in self._values:
+            (value,) = await self._reader.read_each((read,), self._ref)
+            if isinstance(value, Unavailable):
+                raise value
+            self._keep(read, value)
+            return value
+        return self._values[read]
+
+    def _keep(self, read: Read, value: ReadValue) -> None:
+        if len(self._values) < MAX_CACHED_READS:
+            self._values[read] = value
