@@ -102,6 +102,15 @@ def addresses_by_peer(multiaddrs: Iterable[str]) -> dict[PeerId, Addresses]:
     return grouped
 
 
+def _is_peer_id(text: str) -> bool:
+    """Whether this names a peer. Operators register what they like, which must not stop the others."""
+    try:
+        return peer_name(ID.from_base58(text)) == text and bool(ID.from_base58(text).extract_public_key())
+    except Exception as error:  # noqa: BLE001 - base58, multihash and key parsers each raise in their own way
+        _log.warning("peer.id_invalid", peer_id=text, error=repr(error))
+        return False
+
+
 def _key_pair(seed: bytes) -> KeyPair:
     return create_new_key_pair(seed)
 
@@ -198,7 +207,11 @@ class Libp2pTransport:
         await trio.lowlevel.checkpoint()
 
     async def register(self, peers: Mapping[PeerId, Addresses]) -> None:
-        wanted = {peer_id: addresses for peer_id, addresses in peers.items() if peer_id != self.peer_id}
+        wanted = {
+            peer_id: addresses
+            for peer_id, addresses in peers.items()
+            if peer_id != self.peer_id and _is_peer_id(peer_id)
+        }
         self.door.register([*wanted, self.peer_id])
         for peer_id in self._links.keys() - wanted.keys():
             self._links.pop(peer_id).scope.cancel()

@@ -1,0 +1,235 @@
+"""The room: attestations of ours out to every operator, and those of members in.
+
+Outwards an attestation is encoded, pushed and spread, published again until it is settled or expired, and
+told to each peer that connects late. Inwards, after the transport's door (size, registration, budget), a
+payload is looked up among those seen, parsed, and checked to be a member's, sent by that member itself.
+Whether it is signed at all is the tally's to find out, in batches; it reports back through `blame`, and
+forgers are banned.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from consensus.attestation import Attestation, check_membership, decode, encode
+from consensus.errors import Reason, Refused
+from consensus.operators import Operator, OperatorSet
+from consensus.types import Address, Digest, Epoch, NetworkId, Seconds
+from node.gossip.faults import STRIKES
+from node.gossip.open_attestations import OpenAttestations
+from node.gossip.seen import SeenPayloads
+from node.gossip.transport import Addresses, GossipTransport, PeerId, Received, TransportStatistics
+
+MAX_SEEN_PAYLOADS = 16_384
+"""32 bytes each; a day of 128 operators at ordinary rates, a minute of them at full budget."""
+MAX_OPEN = 1_024
+FIRST_PAUSE_SECONDS = 3.0
+LONGEST_PAUSE_SECONDS = 30.0
+TICK_SECONDS = 1.0
+MAX_REPEATS_PER_TICK = 32
+"""Keeps repeats below a third of an operator's budget at its peers (budgets.Limits.author)."""
+
+_log = structlog.get_logger("gossip")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomStatistics:
+    """What the room did since it started; `refused` by reason, in attestations."""
+
+    published: int
+    repeated: int
+    open: int
+    received: int
+    duplicates: int
+    refused: Mapping[Reason, int]
+    transport: TransportStatistics
+
+
+class GossipRoom:
+    """Between the pipeline's channels and a transport.
+
+    Args:
+        transport: carries the bytes (`host.open_host`, or `memory.MemoryNetwork.transport` in tests).
+        network_id: attestations for another network are refused.
+        incoming: where members' attestations go. Bounded by its maker; when it is full, a stranger's
+            attestation is refused and counted, and comes again with its next repetition.
+        now: unix time, by which our own attestations expire.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: GossipTransport,
+        network_id: NetworkId,
+        incoming: trio.MemorySendChannel[Attestation],
+        now: Callable[[], Seconds],
+    ) -> None:
+        self._transport = transport
+        self._network_id = network_id
+        self._incoming = incoming
+        self._now = now
+        self._sets: dict[Epoch, OperatorSet] = {}
+        self._peers_of: dict[Address, frozenset[str]] = {}
+        self._seen = SeenPayloads(MAX_SEEN_PAYLOADS)
+        self._open = OpenAttestations(
+            max_open=MAX_OPEN,
+            first_pause_seconds=FIRST_PAUSE_SECONDS,
+            longest_pause_seconds=LONGEST_PAUSE_SECONDS,
+        )
+        self._refused: Counter[Reason] = Counter()
+        self._published = self._repeated = self._received = self._duplicates = 0
+
+    async def run(self, outgoing: trio.MemoryReceiveChannel[Attestation]) -> None:
+        """Publish what comes from `outgoing` and deliver what peers send, until cancelled.
+
+        When `outgoing` ends, the rest goes on: others' attestations are still wanted.
+        """
+        async with self._incoming, trio.open_nursery() as nursery:
+            nursery.start_soon(self._publish_all, outgoing)
+            nursery.start_soon(self._repeat_open)
+            nursery.start_soon(self._greet_joined)
+            nursery.start_soon(self._receive_all)
+
+    async def use_operator_sets(
+        self, operator_sets: Iterable[OperatorSet], addresses: Mapping[PeerId, Addresses]
+    ) -> None:
+        """Replace the epochs whose members may speak. Members of all of them are let in.
+
+        `addresses` says where peers can be dialed; members without one are waited for.
+        """
+        self._sets = {each.epoch: each for each in operator_sets}
+        members = [operator for each in self._sets.values() for operator in each.operators]
+        peers_of: dict[Address, set[str]] = {}
+        for operator in members:
+            peers_of.setdefault(operator.address, set()).add(operator.peer_id)
+        self._peers_of = {address: frozenset(peer_ids) for address, peer_ids in peers_of.items()}
+        peer_ids = {PeerId(operator.peer_id) for operator in members if operator.peer_id}
+        await self._transport.register({peer_id: addresses.get(peer_id, ()) for peer_id in peer_ids})
+
+    def settled(self, digest: Digest) -> None:
+        """The alert has its quorum here: our attestation need not be repeated any more."""
+        self._open.settle(digest)
+
+    async def blame(self, attestation: Attestation, reason: Reason) -> None:
+        """Charge the peer that sent an attestation which passed here and failed later (a bad signature).
+
+        Only what an honest operator never sends costs anything (`faults.STRIKES`); enough of it is a ban. Our
+        own attestations, and those whose sender is forgotten, cost nobody anything.
+        """
+        self._refused[reason] += 1
+        points = STRIKES.get(reason, 0)
+        sender = self._seen.sender_of(encode(attestation))
+        if points and sender is not None:
+            await self._transport.strike(sender, points)
+
+    def statistics(self) -> RoomStatistics:
+        return RoomStatistics(
+            published=self._published,
+            repeated=self._repeated,
+            open=len(self._open),
+            received=self._received,
+            duplicates=self._duplicates,
+            refused=dict(self._refused),
+            transport=self._transport.statistics(),
+        )
+
+    # --- outwards
+
+    async def _publish_all(self, outgoing: trio.MemoryReceiveChannel[Attestation]) -> None:
+        async for attestation in outgoing:
+            payload = encode(attestation)
+            self._open.add(
+                attestation.digest(),
+                payload,
+                expires_at=attestation.alert.expires_at,
+                at=trio.current_time(),
+            )
+            await self._transport.publish(payload)
+            self._published += 1
+            _log.debug("attestation.published", digest=attestation.digest().hex())
+
+    async def _repeat_open(self) -> None:
+        while True:
+            await trio.sleep(TICK_SECONDS)
+            self._open.prune(self._now())
+            for payload in self._open.take_due(at=trio.current_time(), max_payloads=MAX_REPEATS_PER_TICK):
+                await self._transport.publish(payload)
+                self._repeated += 1
+
+    async def _greet_joined(self) -> None:
+        async for peer_id in self._transport.joined:
+            for payload in self._open.payloads():
+                await self._transport.push(peer_id, payload)
+
+    # --- inwards
+
+    async def _receive_all(self) -> None:
+        async for received in self._transport.received:
+            if received.payload in self._seen:
+                self._duplicates += 1
+            else:
+                await self._receive(received)
+            await trio.lowlevel.checkpoint()
+
+    async def _receive(self, received: Received) -> None:
+        """Parse one payload, and hand it on when it is a member's own."""
+        try:
+            attestation = decode(received.payload)
+        except Refused as error:
+            # Whatever the codec says, no honest operator sends it: it costs the same.
+            await self._refuse(received, error, points=STRIKES[Reason.MALFORMED])
+            return
+        try:
+            operator = self._check_sender(attestation, received.peer_id)
+            self._incoming.send_nowait(attestation)
+        except Refused as error:
+            await self._refuse(received, error, points=STRIKES.get(error.reason, 0))
+        except trio.WouldBlock:
+            full = Refused(Reason.INBOX_FULL, "the tally does not keep up; wait for the repetition")
+            await self._refuse(received, full, points=0)
+        else:
+            # Only now: what was refused may be welcome when it comes again.
+            self._seen.add(received.payload, received.peer_id)
+            self._received += 1
+            _log.info(
+                "attestation.received",
+                digest=attestation.digest().hex(),
+                slot_id=attestation.slot_id().hex(),
+                operator=operator.address,
+                path=received.path.value,
+            )
+
+    def _check_sender(self, attestation: Attestation, sender: PeerId) -> Operator:
+        """The member that signed, which must be the one that sent. Raises Refused otherwise.
+
+        Were others let to pass attestations on here, a forgery in an operator's name would get that operator
+        banned. A member may send by the peer id of any epoch that is kept, as it may have changed it.
+        """
+        if attestation.alert.network_id != self._network_id:
+            raise Refused(
+                Reason.WRONG_NETWORK,
+                f"this is network {self._network_id.hex()}, came {attestation.alert.network_id.hex()}",
+            )
+        operator = check_membership(attestation, self._sets)
+        if sender not in self._peers_of[operator.address]:
+            raise Refused(
+                Reason.NOT_ITS_OWN,
+                f"operator {operator.address} sends from {sorted(self._peers_of[operator.address])}, "
+                f"came from {sender}",
+            )
+        return operator
+
+    async def _refuse(self, received: Received, error: Refused, *, points: int) -> None:
+        self._refused[error.reason] += 1
+        _log.warning(
+            "attestation.refused",
+            reason=error.reason.value,
+            message=error.message,
+            peer_id=received.peer_id,
+            path=received.path.value,
+        )
+        if points:
+            await self._transport.strike(received.peer_id, points)
