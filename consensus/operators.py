@@ -109,10 +109,7 @@ class Header:
         require_uint("valid_until", self.valid_until, 64)
         require_bytes("prev_header_hash", self.prev_header_hash, 32)
         require_bytes("leaves_hash", self.leaves_hash, 32)
-        if not 1 <= self.operator_count <= MAX_OPERATORS:
-            raise Refused(
-                Reason.SET_INVALID, f"a set has 1 to {MAX_OPERATORS} operators, came {self.operator_count}"
-            )
+        _require_count(self.operator_count)
         if self.valid_until <= self.capture_time:
             raise Refused(
                 Reason.SET_INVALID,
@@ -333,9 +330,13 @@ def _operator_of(leaf: Leaf, *, address: Address, peer_id: str) -> Operator:
     )
 
 
+def _require_count(count: int) -> None:
+    if not 1 <= count <= MAX_OPERATORS:
+        raise Refused(Reason.SET_INVALID, f"a set has 1 to {MAX_OPERATORS} operators, came {count}")
+
+
 def _require_sound(operators: tuple[Operator, ...]) -> None:
-    if not 1 <= len(operators) <= MAX_OPERATORS:
-        raise Refused(Reason.SET_INVALID, f"a set has 1 to {MAX_OPERATORS} operators, came {len(operators)}")
+    _require_count(len(operators))
     for place, operator in enumerate(operators):
         if operator.index != place:
             raise Refused(

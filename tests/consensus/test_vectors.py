@@ -8,7 +8,7 @@ import pytest
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 from py_ecc.bls.hash_to_curve import hash_to_G1
-from py_ecc.optimized_bls12_381 import normalize
+from py_ecc.optimized_bls12_381 import G2, curve_order, multiply, normalize
 
 from consensus.bls import PublicKey, Purpose, Signature, hash_to_curve, verify
 from consensus.certificate import decode_certificate, verify_certificate
@@ -155,6 +155,19 @@ def test_sets_are_rebuilt_from_what_the_registry_emits(case: dict[str, Any]) -> 
 
     assert rebuilt.header_hash() == unhex(case["headerHash"])
     assert str(rebuilt.total_weight) == case["totalWeight"]
+
+
+def test_aggregate_key_and_signature_equal_those_of_py_ecc() -> None:
+    case = load("certificates.json")["cases"][0]  # all seven signed
+    secrets = [int(key, 16) for key in load("operators.json")["cases"][0]["secretKeys"]]
+    message = hash_to_G1(unhex(case["digest"]), Purpose.ALERT.value, hashlib.sha256)
+
+    key_x, key_y = normalize(multiply(G2, sum(secrets) % curve_order))
+    sigma_x, sigma_y = normalize(multiply(message, sum(secrets) % curve_order))
+
+    coordinates = (*key_x.coeffs, *key_y.coeffs, sigma_x.n, sigma_y.n)
+    expected = b"".join(int(each).to_bytes(48, "big") for each in coordinates)
+    assert unhex(case["certificate"])[110:398] == expected
 
 
 @pytest.mark.parametrize("case", cases_of("possession.json"))
