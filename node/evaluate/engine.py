@@ -246,6 +246,8 @@ async def _read(signal: Signal, view: View) -> int | Undefined:
     try:
         returned = await view.eth_call(signal.to, signal.calldata)
     except Refused as error:
+        if error.reason is not Reason.CALL_REVERTED:
+            raise
         return Undefined(Reason.SIGNAL_UNDEFINED, f"{signal.name}: {error.message}")
     return signal.decode(returned)
 

@@ -202,7 +202,7 @@ class _Reader:
             tree = ast.parse(stripped, mode="eval")
         except SyntaxError as error:
             raise _refusal(
-                max(1, min(error.offset or 1, len(stripped) + 1)),
+                min(error.offset or len(stripped) + 1, len(stripped) + 1),
                 f"this does not read as an expression ({error.msg}); write for example `shares > 0 and "
                 "assets * 10_000 // shares < 9_900`",
             ) from None
@@ -226,9 +226,7 @@ class _Reader:
                 raise _refusal(
                     _column(node), f"a constant decides nothing; write a comparison instead of {node.value!r}"
                 )
-            case (
-                ast.IfExp() | ast.Attribute() | ast.Subscript() | ast.Lambda() | ast.UnaryOp(op=ast.Invert())
-            ):
+            case ast.IfExp() | ast.Attribute() | ast.Subscript() | ast.Lambda():
                 raise self._refusal_of(node)
             case ast.BinOp() if type(node.op) not in _ARITHMETIC:
                 raise self._refusal_of(node.op, at=node)
@@ -242,7 +240,7 @@ class _Reader:
     def _comparison(self, node: ast.Compare, *, depth: int) -> Compare:
         if len(node.ops) != 1:
             raise _refusal(
-                _column(node.comparators[0]),
+                _column(node.comparators[1]),
                 "comparisons are not chained; write `a < b and b < c` instead of `a < b < c`",
             )
         operator = _COMPARISONS.get(type(node.ops[0]))
@@ -263,6 +261,8 @@ class _Reader:
                 return Negate(self._term(node.operand, depth=depth + 1))
             case ast.UnaryOp(op=ast.UAdd()):
                 raise _refusal(_column(node), "`+` has nothing to its left; write the number without it")
+            case ast.UnaryOp(op=ast.Invert()):
+                raise self._refusal_of(node.op, at=node)
             case ast.BinOp():
                 operator = _ARITHMETIC.get(type(node.op))
                 if operator is None:

@@ -34,7 +34,7 @@ class View(Protocol):
     """Reads of one block, by hash.
 
     A read raises `Unavailable` when the sources gave no answer that can be checked (it may come later), and
-    `Refused` when the chain itself says no: the call reverted at that block, for every watcher alike.
+    `Refused` (CALL_REVERTED) when the chain itself says no: the call reverts there, for every watcher alike.
     """
 
     @property
