@@ -13,7 +13,7 @@ from consensus.errors import Refused
 from consensus.fields import address_from_bytes
 from consensus.types import BlockHash, BlockNumber, ChainId, Seconds
 from node.chain.request import Json, RpcFault, Unusable
-from node.chain.types import BlockRef, CallReverted, Log
+from node.chain.types import BlockRef, CallReverted, Log, Receipt
 
 T = TypeVar("T")
 
@@ -46,6 +46,19 @@ class _Log(msgspec.Struct):
     transaction_hash: str = msgspec.field(name="transactionHash")
     block_number: str = msgspec.field(name="blockNumber")
     block_hash: str = msgspec.field(name="blockHash")
+
+
+class _FeeHistory(msgspec.Struct):
+    base_fees: list[str] = msgspec.field(name="baseFeePerGas")
+    rewards: list[list[str]] = msgspec.field(name="reward", default_factory=list)
+
+
+class _Receipt(msgspec.Struct):
+    transaction_hash: str = msgspec.field(name="transactionHash")
+    block_hash: str = msgspec.field(name="blockHash")
+    block_number: str = msgspec.field(name="blockNumber")
+    status: str
+    gas_used: str = msgspec.field(name="gasUsed")
 
 
 def _strict(parse: Callable[[Json], T]) -> Callable[[Json | RpcFault], T]:
@@ -101,6 +114,16 @@ def parse_bytes(answer: Json) -> bytes:
     return octets(answer)
 
 
+@_strict
+def parse_fee_history(answer: Json) -> tuple[int, int]:
+    """The next block's base fee and the tip that the last one's transactions paid, wei for a gas."""
+    history = msgspec.convert(answer, _FeeHistory)
+    if not history.base_fees:
+        raise ValueError("expected a base fee, came none")
+    tips = [quantity(tip) for tips in history.rewards for tip in tips]
+    return quantity(history.base_fees[-1]), max(tips, default=0)
+
+
 def parse_call(answer: Json | RpcFault) -> bytes | CallReverted:
     """What a call returned, or that it reverted: both are the contract's own word."""
     if not isinstance(answer, RpcFault):
@@ -140,6 +163,27 @@ def block_parser(
         return ref
 
     return parse_block
+
+
+def receipt_parser(transaction_hash: bytes) -> Callable[[Json | RpcFault], Receipt | None]:
+    """Reads the receipt of that transaction; None where the endpoint has none."""
+
+    @_strict
+    def parse_receipt(answer: Json) -> Receipt | None:
+        if answer is None:
+            return None
+        receipt = msgspec.convert(answer, _Receipt)
+        if octets(receipt.transaction_hash, 32) != transaction_hash:
+            raise ValueError(f"asked for 0x{transaction_hash.hex()}, came {receipt.transaction_hash}")
+        return Receipt(
+            transaction_hash=transaction_hash,
+            block_hash=BlockHash(octets(receipt.block_hash, 32)),
+            block_number=BlockNumber(quantity(receipt.block_number)),
+            succeeded=quantity(receipt.status) == 1,
+            gas_used=quantity(receipt.gas_used),
+        )
+
+    return parse_receipt
 
 
 def logs_parser(at: BlockRef) -> Callable[[Json | RpcFault], tuple[Log, ...]]:

@@ -13,6 +13,7 @@ from node.chain.parse import (
     parse_log_list,
     parse_quantity,
     parse_word,
+    receipt_parser,
 )
 from node.chain.request import Json, RpcRequest
 from node.chain.rpc import NoAgreement, RpcPool
@@ -25,6 +26,7 @@ from node.chain.types import (
     LogsRead,
     Read,
     ReadValue,
+    Receipt,
     StorageRead,
 )
 
@@ -74,9 +76,11 @@ class ChainReader:
         """Each number's canonical block, None where enough endpoints have none, or why there is no answer."""
         return await self._pool.agree_each([self._by_number(number) for number in numbers])
 
-    async def eth_call(self, to: Address, data: bytes, at: BlockRef) -> bytes | CallReverted:
+    async def eth_call(
+        self, to: Address, data: bytes, at: BlockRef, *, gas: int | None = None
+    ) -> bytes | CallReverted:
         """What a contract returns at that block, or that it reverts there."""
-        value = await self._read_one(CallRead(to=to, data=data), at)
+        value = await self._read_one(CallRead(to=to, data=data, gas=gas), at)
         assert isinstance(value, bytes | CallReverted)
         return value
 
@@ -111,6 +115,17 @@ class ChainReader:
         )
         return logs
 
+    async def receipt(self, transaction_hash: bytes) -> Receipt | None:
+        """The receipt that enough endpoints give; None while they have none."""
+        request = RpcRequest(
+            method="eth_getTransactionReceipt",
+            params=(f"0x{transaction_hash.hex()}",),
+            parse=receipt_parser(transaction_hash),
+            is_weak=_is_absent,
+        )
+        (receipt,) = await self._pool.agree((request,))
+        return receipt
+
     async def read_each(self, reads: Sequence[Read], at: BlockRef) -> tuple[ReadValue | NoAgreement, ...]:
         """Several reads of one block in one round trip: for each its value, or why there is none."""
         return await self._pool.agree_each([_request(read, at) for read in reads])
@@ -136,8 +151,8 @@ class ChainReader:
         )
 
 
-def _is_absent(ref: BlockRef | None) -> bool:
-    return ref is None
+def _is_absent(answer: object) -> bool:
+    return answer is None
 
 
 def _require_known(ref: BlockRef | None, what: str) -> BlockRef:
@@ -149,8 +164,10 @@ def _require_known(ref: BlockRef | None, what: str) -> BlockRef:
 def _request(read: Read, at: BlockRef) -> RpcRequest[ReadValue]:
     pinned: Json = {"blockHash": f"0x{at.hash.hex()}", "requireCanonical": True}
     match read:
-        case CallRead(to=to, data=data):
-            call: Json = {"to": to, "data": f"0x{data.hex()}"}
+        case CallRead(to=to, data=data, gas=gas):
+            call: dict[str, Json] = {"to": to, "data": f"0x{data.hex()}"}
+            if gas is not None:
+                call["gas"] = hex(gas)
             return RpcRequest(method="eth_call", params=(call, pinned), parse=parse_call)
         case BalanceRead(account=account):
             return RpcRequest(method="eth_getBalance", params=(account, pinned), parse=parse_quantity)

@@ -3,6 +3,7 @@
     call            any healthy endpoint, the next one when it fails: for what needs no trust, such as sending
     agree           all at once; done as soon as m answers are the same
     agree_each      the same for a batch, request by request
+    broadcast       all at once, for what each should have: a transaction
     gather          what each endpoint says, where they may well differ: the newest block number
 
 Endpoints that are slower than the agreement finish in the background, so that their connections stay open
@@ -62,6 +63,36 @@ class RpcStatistics:
     agreed: int
     disagreed: int
     endpoints: tuple[EndpointStatistics, ...]
+
+
+class _Told:
+    """What a broadcast has come to so far."""
+
+    def __init__(self, outstanding: int) -> None:
+        self._outstanding = outstanding
+        self._failed: list[str] = []
+        self.taken: bytes | None = None
+        self.faults: list[tuple[str, RpcFault]] = []
+        self.settled = trio.Event()
+
+    async def tell(self, client: EndpointClient, request: RpcRequest[bytes]) -> None:
+        """Tell one endpoint, and take note of its answer."""
+        try:
+            (answer,) = await client.ask((request,))
+        except EndpointFailed as failure:
+            self._failed.append(f"{client.name} {failure}")
+        else:
+            if isinstance(answer, RpcFault):
+                self.faults.append((client.name, answer))
+            elif self.taken is None:
+                self.taken = request.parse(answer)
+        self._outstanding -= 1
+        if self._outstanding == 0 or self.taken is not None:
+            self.settled.set()
+
+    def describe(self) -> str:
+        """Who said what, by name."""
+        return "; ".join(sorted(self._failed))
 
 
 class RpcPool:
@@ -198,6 +229,25 @@ class RpcPool:
         """Those that do not rest; all of them where that would be too few."""
         awake = tuple(client for client in self._endpoints if not client.is_resting)
         return awake if len(awake) >= self.agreement else self._endpoints
+
+    async def broadcast(self, method: str, params: tuple[Json, ...]) -> Json:
+        """Tell every endpoint, so that none can keep it to itself; the first answer that is no fault.
+
+        Raises `RpcFaulted` with the first fault when all who answered refuse, `NoAgreement` when nobody did.
+        """
+        request = RpcRequest(method=method, params=params, parse=read_canonical)
+        told = _Told(len(self._endpoints))
+        for client in self._endpoints:
+            self._stragglers.start_soon(told.tell, client, request)
+        await told.settled.wait()
+        if told.taken is not None:
+            answer: Json = msgspec.json.decode(told.taken)
+            return answer
+        for name, fault in told.faults:
+            raise RpcFaulted(method, name, fault)
+        raise NoAgreement(
+            f"{method} on chain {self.chain_id} needs one endpoint, came none: {told.describe()}"
+        )
 
     async def gather(self, request: RpcRequest[T]) -> tuple[T, ...]:
         """The usable answers that come within a grace of the first `agreement`."""

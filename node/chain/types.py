@@ -64,6 +64,8 @@ class CallRead:
 
     to: Address
     data: bytes
+    gas: int | None = None
+    """How much gas the call gets; the endpoint's own cap where None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,17 @@ class LogsRead:
 
     addresses: tuple[Address, ...] = ()
     topics: tuple[bytes | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A mined transaction."""
+
+    transaction_hash: bytes
+    block_hash: BlockHash
+    block_number: BlockNumber
+    succeeded: bool
+    gas_used: int
 
 
 Read = CallRead | BalanceRead | StorageRead | LogsRead
