@@ -137,8 +137,18 @@ class Reason(StrEnum):
     BAD_ENDPOINTS = "bad_endpoints", "fewer endpoints than must agree, or two with one name"
     CALL_REVERTED = "call_reverted", "the contract reverts this call at this block, for everybody alike"
     FEE_CAP_REACHED = "fee_cap_reached", "the fee that the chain asks for lies above the configured cap"
-    TRANSACTION_REFUSED = "transaction_refused", "every endpoint refuses the transaction; the message says why"
+    TRANSACTION_REFUSED = (
+        "transaction_refused",
+        "every endpoint refuses the transaction; the message says why",
+    )
     CONTRACT_MISMATCH = "contract_mismatch", "the contract at this address does not answer as its ABI says"
+
+    # --- configuration and responses
+    BAD_CONFIG = (
+        "bad_config",
+        "a configuration that cannot work; the message names the place and what to write",
+    )
+    UNKNOWN_ACTION = "unknown_action", "an action that the guardian's owner never set, or has removed"
 
 
 class TocsinError(Exception):

@@ -144,7 +144,9 @@ def load_config(path: Path) -> Config:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise _refuse(path, f"cannot be read ({error.strerror}); name an existing file with --config") from error
+        raise _refuse(
+            path, f"cannot be read ({error.strerror}); name an existing file with --config"
+        ) from error
     if len(raw) > MAX_CONFIG_BYTES:
         raise _refuse(path, f"has {len(raw)} bytes, at most {MAX_CONFIG_BYTES} are read")
     try:
@@ -167,7 +169,9 @@ def _checked(parsed: _File, path: Path) -> Config:
             "add a [[chains]] table for it: the operator set is read there",
         )
     if not is_checksum_address(parsed.network.registry):
-        raise _refuse(path, f"network.registry must be a checksummed address, got {parsed.network.registry!r}")
+        raise _refuse(
+            path, f"network.registry must be a checksummed address, got {parsed.network.registry!r}"
+        )
     if not parsed.policies:
         raise _refuse(path, "names no policy; without one there is nothing to watch")
     return Config(
@@ -209,7 +213,9 @@ def _chain(chain: _Chain, path: Path) -> ChainConfig:
         )
         for endpoint in chain.endpoints
     )
-    return ChainConfig(chain_id=ChainId(chain.id), name=chain.name, agreement=chain.agreement, endpoints=endpoints)
+    return ChainConfig(
+        chain_id=ChainId(chain.id), name=chain.name, agreement=chain.agreement, endpoints=endpoints
+    )
 
 
 def _optional_address(value: str | None, file: str | None, path: Path, key: str) -> str | None:

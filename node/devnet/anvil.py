@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 import trio
@@ -19,6 +20,17 @@ from consensus.types import ChainId
 HARDFORK = "osaka"  # has the EIP-2537 precompiles at today's prices
 START_SECONDS = 20
 _LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:(\d+)")
+
+
+class Mining(Enum):
+    """When blocks come; a running chain can be moved to another rhythm (`Deployer.mine_every_second`)."""
+
+    INSTANT = "a block for each transaction"
+    WHEN_TOLD = "a block for each evm_mine"
+
+    @property
+    def arguments(self) -> list[str]:
+        return ["--no-mining"] if self is Mining.WHEN_TOLD else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,18 +74,17 @@ def find_anvil() -> Path:
 async def running_anvil(
     *,
     chain_id: int = 31337,
-    block_time_seconds: int | None = 1,
+    mining: Mining = Mining.INSTANT,
     genesis: Path | None = None,
     timestamp: int | None = None,
     arguments: tuple[str, ...] = (),
 ) -> AsyncIterator[Anvil]:
     """Run a chain until the block is left.
 
-    `block_time_seconds=None` mines only when told (`evm_mine`). `genesis` is a file for `--init`, `timestamp` the
-    genesis block's time in Unix seconds.
+    `genesis` is a file for `--init`, `timestamp` the genesis block's time in Unix seconds.
     """
     command = [str(find_anvil()), "--hardfork", HARDFORK, "--port", "0", "--chain-id", str(chain_id)]
-    command += ["--no-mining"] if block_time_seconds is None else ["--block-time", str(block_time_seconds)]
+    command += mining.arguments
     if genesis is not None:
         command += ["--init", str(genesis)]
     if timestamp is not None:
@@ -101,7 +112,9 @@ async def _wait_listening(process: trio.Process) -> int:
             found = _LISTENING.search(seen)
             if found:
                 return int(found.group(1))
-    raise Unavailable(f"anvil did not come up within {START_SECONDS} s; it said: {seen[-400:].decode(errors='replace')}")
+    raise Unavailable(
+        f"anvil did not come up within {START_SECONDS} s; it said: {seen[-400:].decode(errors='replace')}"
+    )
 
 
 async def _drain(process: trio.Process) -> None:

@@ -85,7 +85,9 @@ class WatcherProcess:
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
-        raise Unavailable(f"/proc says nothing of the memory of {self.name}; has it ended? See {self._log.name}")
+        raise Unavailable(
+            f"/proc says nothing of the memory of {self.name}; has it ended? See {self._log.name}"
+        )
 
     async def follow(self, said: trio.MemorySendChannel[Said]) -> None:
         """Send everything it says, from the beginning of its log, until cancelled or until it ends."""
@@ -98,7 +100,9 @@ class WatcherProcess:
                         if self._process is not None and self._process.poll() is not None:
                             code = self._process.returncode
                             tail = self._log.read_bytes()[-600:].decode(errors="replace")
-                            raise Broken(f"watcher {self.name} ended by itself with code {code}; its last words:\n{tail}")
+                            raise Broken(
+                                f"watcher {self.name} ended by itself with code {code}; its last words:\n{tail}"
+                            )
                         await trio.sleep(POLL_SECONDS)
                         continue
                     *lines, partial = (partial + chunk).split(b"\n")

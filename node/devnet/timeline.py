@@ -124,7 +124,11 @@ def _bar(gauge: Gauge) -> Text:
 
 
 def _reading(gauge: Gauge) -> Text:
-    passed = [label for label, numerator, denominator in gauge.marks if gauge.value * denominator > gauge.total * numerator]
+    passed = [
+        label
+        for label, numerator, denominator in gauge.marks
+        if gauge.value * denominator > gauge.total * numerator
+    ]
     text = Text(f"{gauge.value:,} of {gauge.total:,} {gauge.unit}".rstrip())
     if passed:
         text.append("  good for " + ", ".join(passed), style="bold")

@@ -19,9 +19,9 @@ from consensus.certificate import Certificate, meets
 from consensus.errors import Refused, Unavailable
 from consensus.types import Address, ChainId, Digest
 from node.chain.clock import HeadClock
-from node.chain.types import BlockRef
+from node.chain.types import BlockRef, Receipt
 from node.respond.schedule import compute_order, compute_turn
-from node.respond.types import Effect, GuardianPort, Landed, Simulation, Terms
+from node.respond.types import Effect, GuardianPort, Simulation, Terms
 
 MAX_OPEN_INCIDENTS = 256  # certificates need a third of the stake, so only a quorum of liars could fill this
 MAX_SUBMISSIONS = 5  # reverted ones; each costs gas, and what five did not do the sixth will not
@@ -105,7 +105,9 @@ class Responder:
         finally:
             del self._incidents[digest]
 
-    async def _answer(self, incident: _Incident, action: Action, effects: trio.MemorySendChannel[Effect]) -> None:
+    async def _answer(
+        self, incident: _Incident, action: Action, effects: trio.MemorySendChannel[Effect]
+    ) -> None:
         """See one action through, or give it up when the alert has expired on that chain."""
         chain = self._chains[action.chain_id]
         guardian = chain.guardian(action.guardian)
@@ -114,7 +116,7 @@ class Responder:
             digest=alert.digest(), chain_id=action.chain_id, guardian=action.guardian, action=action.action_id
         )
         head = await chain.clock.wait_beyond(None)
-        sent: Landed | None = None
+        sent: Receipt | None = None
         turn = None
         submissions = 0
         while head.timestamp <= alert.expires_at:
@@ -134,7 +136,7 @@ class Responder:
                         guardian=action.guardian,
                         action_id=action.action_id,
                         level=terms.level,
-                        transaction=sent.transaction if sent else None,
+                        transaction=sent.transaction_hash if sent else None,
                         block_number=sent.block_number if sent else head.number,
                         restricted_until=standing.restricted_until,
                     )
@@ -149,21 +151,19 @@ class Responder:
                             sent = landed
                             continue  # read the effect back at once
             except Unavailable as unavailable:
-                log.warning("response.unavailable", reason=str(unavailable))
+                log.warning("response.unavailable", detail=str(unavailable))
+            except Refused as refused:  # an action that the owner never set, a fee above the cap: may change
+                self._refused += 1
+                log.warning("response.refused", reason=refused.reason, detail=refused.message)
             head = await chain.clock.wait_beyond(head.number)
         log.warning("response.expired", block_number=head.number)
 
     async def _submit(
         self, guardian: GuardianPort, incident: _Incident, action: Action, log: structlog.stdlib.BoundLogger
-    ) -> Landed | None:
+    ) -> Receipt | None:
         """Try without sending, then send. None when there is nothing to send now; the next block may differ."""
         certificate = incident.certificate
-        try:
-            simulated = await guardian.simulate(certificate, action)
-        except Refused as refused:
-            self._refused += 1
-            log.warning("response.refused", reason=refused.reason, detail=refused.message)
-            return None
+        simulated = await guardian.simulate(certificate, action)
         log.info("response.simulated", outcome=simulated)
         if simulated is Simulation.ALREADY_ACTIVE:
             return None
@@ -172,14 +172,16 @@ class Responder:
         landed = await guardian.submit(certificate, action)
         log.info(
             "response.landed",
-            transaction=landed.transaction,
+            transaction=landed.transaction_hash,
             block_number=landed.block_number,
             succeeded=landed.succeeded,
             gas_used=landed.gas_used,
         )
         return landed
 
-    async def _wait_for_growth_or_block(self, incident: _Incident, clock: HeadClock, head: BlockRef) -> BlockRef:
+    async def _wait_for_growth_or_block(
+        self, incident: _Incident, clock: HeadClock, head: BlockRef
+    ) -> BlockRef:
         """Return at the next better certificate or the next block, whichever comes first; the newest head."""
         async with trio.open_nursery() as nursery:
 
@@ -199,6 +201,3 @@ def _is_good_for(certificate: Certificate, terms: Terms) -> bool:
 
 def _operators(certificate: Certificate) -> tuple[Address, ...]:
     return tuple(operator.address for operator in (*certificate.present, *certificate.absent))
-
-
-

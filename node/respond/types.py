@@ -9,6 +9,7 @@ from typing import Protocol
 from consensus.alert import Action, Level
 from consensus.certificate import Certificate
 from consensus.types import ActionId, Address, BlockNumber, Bps, ChainId, Digest, Seconds
+from node.chain.types import Receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +40,6 @@ class Simulation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Landed:
-    """A mined transaction of ours."""
-
-    transaction: bytes
-    block_number: BlockNumber
-    succeeded: bool
-    gas_used: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
     """A restriction seen in force. `transaction` is ours, or None where another submitter's landed first."""
 
@@ -71,4 +62,4 @@ class GuardianPort(Protocol):
 
     async def simulate(self, certificate: Certificate, action: Action) -> Simulation: ...
 
-    async def submit(self, certificate: Certificate, action: Action) -> Landed: ...
+    async def submit(self, certificate: Certificate, action: Action) -> Receipt: ...

@@ -1,0 +1,132 @@
+"""Deploys and drives contracts on a local chain from its unlocked accounts.
+
+Only for local chains: nothing is signed here, anvil signs for the accounts it knows. ABIs and bytecode are the
+package data; encoding is web3's.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from web3 import Web3
+from web3.contract import Contract
+
+from consensus.errors import Broken
+from consensus.fields import address_from_bytes
+from consensus.types import Address, BlockNumber, ChainId
+from node.chain.contracts import load_artifact
+from node.chain.rpc import RpcPool
+
+GAS = 12_000_000  # below EIP-7825's cap of 2**24; anvil's own estimate would cost a call each
+
+
+@cache
+def _contract(name: str) -> type[Contract]:
+    artifact = load_artifact(name)
+    return Web3().eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
+
+
+class Deployer:
+    """One local chain, its accounts and its clock."""
+
+    def __init__(self, pool: RpcPool, accounts: tuple[Address, ...]) -> None:
+        self._pool = pool
+        self.accounts = accounts
+
+    @classmethod
+    async def connect(cls, pool: RpcPool) -> Deployer:
+        """A deployer that knows the chain's unlocked accounts."""
+        accounts = await pool.call("eth_accounts")
+        assert isinstance(accounts, list)
+        return cls(pool, tuple(_address(account) for account in accounts))
+
+    @property
+    def chain_id(self) -> ChainId:
+        return self._pool.chain_id
+
+    @property
+    def governance(self) -> Address:
+        """The account that deploys and owns everything here."""
+        return self.accounts[0]
+
+    async def deploy(self, name: str, *arguments: Any) -> Address:
+        """Create contract `name`; its address."""
+        return await self.deploy_as(self.governance, name, *arguments)
+
+    async def deploy_as(self, sender: Address, name: str, *arguments: Any) -> Address:
+        """The same from another account, for contracts that remember who made them."""
+        data = _contract(name).constructor(*arguments).data_in_transaction
+        receipt = await self._mined({"from": sender, "data": data, "gas": hex(GAS)}, f"deploy {name}")
+        return _address(receipt["contractAddress"])
+
+    async def send(
+        self, name: str, at: Address, function: str, *arguments: Any, sender: Address | None = None
+    ) -> dict[str, Any]:
+        """Call `function` of the contract `name` at `at` in a transaction; its receipt. `Broken` when it reverts."""
+        data = self.encode(name, function, *arguments)
+        transaction = {"from": sender or self.governance, "to": at, "data": data, "gas": hex(GAS)}
+        return await self._mined(transaction, f"{name}.{function}")
+
+    async def submit(self, transaction: dict[str, Any]) -> str:
+        """Send a raw call into the pool without waiting for its block; the transaction's hash."""
+        return str(await self._pool.call("eth_sendTransaction", ({"gas": hex(GAS), **transaction},)))
+
+    async def receipt(self, transaction_hash: str) -> dict[str, Any] | None:
+        """The receipt when it is mined."""
+        receipt = await self._pool.call("eth_getTransactionReceipt", (transaction_hash,))
+        assert receipt is None or isinstance(receipt, dict)
+        return receipt
+
+    async def read(self, name: str, at: Address, function: str, *arguments: Any) -> Any:
+        """What a view says at the latest block: one value, or a tuple."""
+        encoded = self.encode(name, function, *arguments)
+        returned = await self._pool.call("eth_call", ({"to": at, "data": encoded}, "latest"))
+        contract = _contract(name)
+        function_abi = contract.get_function_by_name(function).abi
+        types = [output["type"] for output in function_abi["outputs"]]
+        values = Web3().codec.decode(types, bytes.fromhex(str(returned)[2:]))
+        return values[0] if len(values) == 1 else values
+
+    def encode(self, name: str, function: str, *arguments: Any) -> str:
+        """Calldata as a hex string."""
+        return str(_contract(name)(address=None).encode_abi(function, args=list(arguments)))
+
+    async def fund(self, account: Address, wei: int) -> None:
+        """Set an account's balance."""
+        await self._pool.call("anvil_setBalance", (account, hex(wei)))
+
+    async def set_storage(self, account: Address, slot: str, word: str) -> None:
+        """Overwrite one word of a contract's storage."""
+        await self._pool.call("anvil_setStorageAt", (account, slot, word))
+
+    async def impersonate(self, account: Address) -> None:
+        """Let transactions be sent from an account whose key nobody here has."""
+        await self._pool.call("anvil_impersonateAccount", (account,))
+
+    async def mine_every_second(self) -> None:
+        """From here on blocks come by the clock, as on a public chain."""
+        await self._pool.call("evm_setAutomine", (False,))
+        await self._pool.call("evm_setIntervalMining", (1,))
+
+    async def mine(self) -> None:
+        """One block, now."""
+        await self._pool.call("evm_mine")
+
+    async def block_number(self) -> BlockNumber:
+        """Height of the latest block."""
+        return BlockNumber(int(str(await self._pool.call("eth_blockNumber")), 16))
+
+    async def _mined(self, transaction: dict[str, Any], what: str) -> dict[str, Any]:
+        receipt = await self.receipt(await self.submit(transaction))
+        if receipt is None:
+            raise Broken(
+                f"{what} was not mined at once on chain {self.chain_id}; set-up needs a chain that mines instantly"
+            )
+        if receipt["status"] != "0x1":
+            raise Broken(f"{what} reverted on chain {self.chain_id}: {receipt['transactionHash']}")
+        return receipt
+
+
+def _address(value: object) -> Address:
+    return address_from_bytes(bytes.fromhex(str(value)[2:]))

@@ -1,0 +1,124 @@
+"""Operators of a local network: a folder each, with keys, a configuration and a place for the database."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from consensus.bls import PublicKey
+from consensus.types import Address, ChainId
+from node.store import PRIVATE_FILE_MODE
+from node.config import Keys
+from node.devnet.anvil import Anvil
+from node.gossip.transport import PeerId
+from node.keys import make_keys
+
+WEAK_WORK_FACTOR = 2  # scrypt at full strength costs a second and 256 MiB a key; these keys guard nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """One operator's folder and what is public about it."""
+
+    name: str
+    folder: Path
+    address: Address
+    public_key: PublicKey
+    peer_id: PeerId
+    port: int
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.jsonl"
+
+    @property
+    def multiaddr(self) -> str:
+        return f"/ip4/127.0.0.1/tcp/{self.port}/p2p/{self.peer_id}"
+
+
+async def make_homes(directory: Path, count: int) -> tuple[Home, ...]:
+    """`count` operators, named w1 and up, with fresh keys under weak passwords."""
+    return tuple(
+        [await _make_home(directory / f"w{i}", port) for i, port in enumerate(_free_ports(count), start=1)]
+    )
+
+
+async def _make_home(folder: Path, port: int) -> Home:
+    folder.mkdir(parents=True)
+    keys = Keys(
+        bls_keystore=folder / "bls.json",
+        transaction_keystore=folder / "transaction.json",
+        p2p_keystore=folder / "p2p.json",
+        password_file=folder / "password",
+    )
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+    with os.fdopen(os.open(keys.password_file, flags, PRIVATE_FILE_MODE), "w") as file:
+        file.write(secrets.token_hex(16))
+    made = await make_keys(keys, folder / "data", work_factor=WEAK_WORK_FACTOR)
+    return Home(
+        name=folder.name,
+        folder=folder,
+        address=made.address,
+        public_key=made.public_key,
+        peer_id=made.peer_id,
+        port=port,
+    )
+
+
+def write_config(
+    home: Home,
+    *,
+    peers: Sequence[Home],
+    chains: Sequence[tuple[str, Anvil]],
+    home_chain: ChainId,
+    registry: Address,
+    policies: Sequence[Path],
+) -> None:
+    """The operator's config.toml: one endpoint a chain, since a local chain has one node."""
+    others = ", ".join(f'"{peer.multiaddr}"' for peer in peers if peer.name != home.name)
+    tables = "".join(
+        f'\n[[chains]]\nid = {chain.chain_id}\nname = "{name}"\nagreement = 1\n'
+        f'[[chains.endpoints]]\nname = "anvil-{name}"\nhttp = "{chain.http}"\nws = "{chain.ws}"\n'
+        for name, chain in chains
+    )
+    named = ", ".join(f'"{policy.resolve()}"' for policy in policies)
+    home.config.write_text(
+        f'''policies = [{named}]
+data_directory = "data"
+log_format = "json"
+
+[keys]
+bls_keystore = "bls.json"
+transaction_keystore = "transaction.json"
+p2p_keystore = "p2p.json"
+password_file = "password"
+
+[network]
+home_chain = {home_chain}
+registry = "{registry}"
+
+[gossip]
+listen = "/ip4/127.0.0.1/tcp/{home.port}"
+peers = [{others}]
+{tables}'''
+    )
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports nobody listens on now, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

@@ -1,0 +1,148 @@
+"""The room: views of blocks in, alerts out; questions of other members answered from our own view.
+
+Every block is evaluated in order. What cannot be read is asked for again a few times, then left as unknown:
+logged, counted, and never taken for an answer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from consensus.alert import Alert
+from consensus.errors import Reason, Refused, Unavailable
+from consensus.operators import OperatorSet
+from consensus.types import BlockHash, ChainId, NetworkId, PolicyHash, Seconds
+from node.evaluate.alerts import build_alert
+from node.evaluate.engine import Engine
+from node.evaluate.findings import Finding, Question, Unknown
+from node.evaluate.views import View
+
+RETRY_SECONDS = (0.1, 0.3, 0.9)  # an endpoint that has not seen the block yet; one block time in all
+
+_log = structlog.get_logger("evaluate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """The network whose alerts are built here, and the epochs that are known."""
+
+    network_id: NetworkId
+    operator_sets: tuple[OperatorSet, ...]
+    activation_delay: Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomStatistics:
+    """Counts since the start; `unknown` by reason."""
+
+    blocks: int
+    alerts: int
+    questions: int
+    unknown: Mapping[Reason, int]
+
+
+class EvaluationRoom:
+    """Evaluates every policy of one chain. `membership` is asked at each finding, since sets change."""
+
+    def __init__(
+        self,
+        *,
+        engines: tuple[Engine, ...],
+        membership: Callable[[], Membership],
+        alerts: trio.MemorySendChannel[Alert],
+    ) -> None:
+        self._engines = {engine.policy.hash: engine for engine in engines}
+        self._membership = membership
+        self._alerts = alerts
+        self._blocks = self._raised = self._asked = 0
+        self._unknown: Counter[Reason] = Counter()
+
+    @property
+    def policies(self) -> frozenset[PolicyHash]:
+        """The policies that questions may be about."""
+        return frozenset(self._engines)
+
+    def statistics(self) -> RoomStatistics:
+        return RoomStatistics(
+            blocks=self._blocks, alerts=self._raised, questions=self._asked, unknown=dict(self._unknown)
+        )
+
+    async def evaluate(self, view: View) -> None:
+        """Every rule of every policy at this block; each finding leaves as an alert."""
+        self._blocks += 1
+        for engine in self._engines.values():
+            said = await engine.evaluate(view)
+            for pause in RETRY_SECONDS:
+                if not any(_is_resolvable(each) for each in said):
+                    break
+                await trio.sleep(pause)
+                said = await engine.evaluate(view)
+            for each in said:
+                await self._say(engine, each)
+
+    async def answer(
+        self, question: Question, open_view: Callable[[ChainId, BlockHash], Awaitable[View]]
+    ) -> None:
+        """Evaluate the rule that a member saw fire, at the block that it named, and raise what we see ourselves."""
+        self._asked += 1
+        engine = self._engines[question.policy_hash]
+        try:
+            view = await open_view(question.chain_id, question.anchor_hash)
+            said = await engine.answer(question, view)
+        except (Refused, Unavailable) as error:
+            reason = error.reason if isinstance(error, Refused) else Reason.SOURCE_UNAVAILABLE
+            self._unknown[reason] += 1
+            _log.warning(
+                "question.unanswered", reason=reason, detail=str(error), block_number=question.anchor_number
+            )
+            return
+        if said is None:
+            _log.warning("question.denied", rule=question.rule_id, block_number=question.anchor_number)
+        else:
+            await self._say(engine, said)
+
+    async def _say(self, engine: Engine, said: Finding | Unknown) -> None:
+        if isinstance(said, Unknown):
+            self._unknown[said.reason] += 1
+            _log.warning(
+                "rule.unknown",
+                rule=said.rule,
+                chain_id=said.anchor.chain_id,
+                block_number=said.anchor.number,
+                reason=said.reason,
+                detail=said.message,
+            )
+            return
+        membership = self._membership()
+        try:
+            alert = build_alert(
+                said,
+                engine.policy,
+                network_id=membership.network_id,
+                operator_sets=membership.operator_sets,
+                activation_delay=membership.activation_delay,
+            )
+        except Refused as refused:
+            self._unknown[refused.reason] += 1
+            _log.error("alert.refused", rule=said.rule, reason=refused.reason, detail=refused.message)
+            return
+        self._raised += 1
+        _log.info(
+            "rule.fired",
+            rule=said.rule,
+            chain_id=said.anchor.chain_id,
+            block_number=said.anchor.number,
+            digest=alert.digest(),
+            slot_id=alert.slot_id(),
+            observations={f"{each.signal}@-{each.blocks_ago}": each.value for each in said.observations},
+        )
+        await self._alerts.send(alert)
+
+
+def _is_resolvable(said: Finding | Unknown) -> bool:
+    return isinstance(said, Unknown) and said.reason is Reason.SOURCE_UNAVAILABLE

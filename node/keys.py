@@ -1,0 +1,89 @@
+"""An operator's three keys and its journal: made together once, opened together at every start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+from eth_account.signers.local import LocalAccount
+
+from consensus.bls import PublicKey, SecretKey
+from consensus.types import Address
+from node.attest.journal import create_journal
+from node.attest.keystore import (
+    SCRYPT_WORK_FACTOR,
+    IdentitySeed,
+    create_bls_keystore,
+    create_identity_keystore,
+    create_transaction_keystore,
+    load_bls_keystore,
+    load_identity_keystore,
+    load_transaction_keystore,
+    read_password,
+)
+from node.config import Keys
+from node.gossip.host import peer_id_of_seed
+from node.gossip.transport import PeerId
+
+JOURNAL_FILE = "journal.sqlite"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenKeys:
+    """The keys in memory. None of them shows itself in a repr."""
+
+    bls: SecretKey
+    account: LocalAccount
+    identity: IdentitySeed
+
+    @property
+    def address(self) -> Address:
+        """The operator's address: that of the transaction key, which registered."""
+        return Address(self.account.address)
+
+    def __repr__(self) -> str:
+        return f"OpenKeys(address={self.address})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKeys:
+    """What is public about keys that were just made."""
+
+    address: Address
+    public_key: PublicKey
+    peer_id: PeerId
+
+
+async def open_keys(keys: Keys) -> OpenKeys:
+    """Open the three keystores with the password in the file. Takes seconds: scrypt. Raises `Refused`."""
+    return await trio.to_thread.run_sync(_open, keys)
+
+
+def _open(keys: Keys) -> OpenKeys:
+    password = read_password(keys.password_file)
+    return OpenKeys(
+        bls=load_bls_keystore(keys.bls_keystore, password),
+        account=load_transaction_keystore(keys.transaction_keystore, password),
+        identity=load_identity_keystore(keys.p2p_keystore, password),
+    )
+
+
+async def make_keys(keys: Keys, data_directory: Path, *, work_factor: int = SCRYPT_WORK_FACTOR) -> NewKeys:
+    """Make all three keys, and the empty journal without which the BLS key may not sign.
+
+    Raises `Refused` (STORE_EXISTS) rather than overwrite anything.
+    """
+    made = await trio.to_thread.run_sync(lambda: _make(keys, work_factor))
+    data_directory.mkdir(parents=True, exist_ok=True)
+    async with create_journal(data_directory / JOURNAL_FILE, made.public_key):
+        return made
+
+
+def _make(keys: Keys, work_factor: int) -> NewKeys:
+    password = read_password(keys.password_file)
+    secret = SecretKey.generate()
+    public_key = create_bls_keystore(keys.bls_keystore, password, secret, work_factor=work_factor)
+    address = create_transaction_keystore(keys.transaction_keystore, password, work_factor=work_factor)
+    seed = create_identity_keystore(keys.p2p_keystore, password, work_factor=work_factor)
+    return NewKeys(address=address, public_key=public_key, peer_id=peer_id_of_seed(seed.to_bytes()))

@@ -1,0 +1,53 @@
+"""Who may sign, and whether we are one of them: the operator sets that the registry has captured."""
+
+from __future__ import annotations
+
+from consensus.operators import OperatorSet
+from consensus.tally import MAX_EPOCHS
+from consensus.types import Address, Epoch, NetworkId, OperatorIndex, Seconds
+from node.chain.contracts import Registry
+from node.chain.types import BlockRef
+from node.evaluate.room import Membership
+
+
+class Members:
+    """The newest epochs of one network, as seen by the operator at `me`."""
+
+    def __init__(
+        self, *, network_id: NetworkId, activation_delay: Seconds, me: Address, registry: Registry
+    ) -> None:
+        self.network_id = network_id
+        self.me = me
+        self._activation_delay = activation_delay
+        self._registry = registry
+        self._sets: dict[Epoch, OperatorSet] = {}
+
+    async def refresh(self, at: BlockRef) -> bool:
+        """Read the epochs that came since; whether there were any. Raises `Unavailable`, or `Refused` for a bad set."""
+        newest = await self._registry.current_epoch(at)
+        wanted = range(max(1, newest - MAX_EPOCHS + 1), newest + 1)
+        fresh = {
+            Epoch(epoch): await self._registry.operator_set(Epoch(epoch), at)
+            for epoch in wanted
+            if epoch not in self._sets
+        }
+        self._sets = {epoch: self._sets[epoch] for epoch in self._sets if epoch in wanted} | fresh
+        return bool(fresh)
+
+    @property
+    def operator_sets(self) -> tuple[OperatorSet, ...]:
+        """The known epochs, oldest first."""
+        return tuple(self._sets[epoch] for epoch in sorted(self._sets))
+
+    def membership(self) -> Membership:
+        """What alerts are built from."""
+        return Membership(
+            network_id=self.network_id,
+            operator_sets=self.operator_sets,
+            activation_delay=self._activation_delay,
+        )
+
+    def index_of(self, epoch: Epoch) -> OperatorIndex | None:
+        """Our own place in an epoch's set, None where we are no member."""
+        members = self._sets[epoch].operators if epoch in self._sets else ()
+        return next((each.index for each in members if each.address == self.me), None)

@@ -1,0 +1,284 @@
+"""The map: one watcher, its rooms, and the channels between them, in the order of the flow.
+
+    heads → evaluate → attest → gossip
+                         ↓        ↓
+                       tally ← members' attestations
+                         ↓ certificate, growing      ↳ question → evaluate
+                       respond → effect
+
+Each channel carries one frozen type and has a bound: our own work waits at a full door, a stranger's is
+refused and counted. A room that fails takes the watcher down, and its supervisor starts it again: state that
+matters is on the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from consensus.alert import Alert, compute_network_id
+from consensus.attestation import MAX_ATTESTATION_BYTES, Attestation
+from consensus.certificate import Certificate
+from consensus.errors import Reason, Refused
+from consensus.tally import Tally
+from consensus.types import Address, BlockHash, ChainId, Seconds
+from node.attest.journal import open_journal
+from node.attest.room import sign_alerts
+from node.attest.signer import Signer
+from node.chain.clock import HeadClock
+from node.chain.contracts import Registry
+from node.chain.reader import ChainReader
+from node.chain.rpc import RpcPool, open_pool
+from node.chain.sender import FeePolicy, TransactionSender
+from node.chain.types import Endpoint
+from node.config import ChainConfig, Config
+from node.evaluate.engine import Engine
+from node.evaluate.findings import Question
+from node.evaluate.policy import read_policy
+from node.evaluate.room import EvaluationRoom
+from node.gossip.host import HostConfig, addresses_by_peer, open_host
+from node.gossip.room import GossipRoom
+from node.gossip.transport import Addresses, GossipTransport, PeerId
+from node.keys import JOURNAL_FILE, OpenKeys, open_keys
+from node.members import Members
+from node.observe.heads import HeadEvent, HeadFollower
+from node.observe.view import BlockView
+from node.operate.peers import report_peers
+from node.respond.guardian import GuardianOnChain
+from node.respond.responder import AnsweringChain, Responder
+from node.respond.types import Effect
+from node.tallying import Tallying
+
+POLL_SECONDS = 1.0  # beneath the subscription, and instead of it where there is none
+REFRESH_BLOCKS = 20  # how often the registry is asked for a new epoch
+FEES = FeePolicy(cap_wei_per_gas=2_000 * 10**9, replace_after_seconds=15.0, give_up_after_seconds=300.0)
+
+# What fits through each door before the sender waits, or is refused where it is a stranger
+HEADS = 64  # a minute of a fast chain
+ALERTS = 256  # every rule of a large policy at one block
+ATTESTATIONS = 1_024  # an incident's burst of 128 operators, eight alerts
+CERTIFICATES = 256
+QUESTIONS = 64  # members' claims that wait to be looked into; more are dropped and counted
+EFFECTS = 64
+
+_log = structlog.get_logger("watcher")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chain:
+    """One chain, opened: how it is read, followed and written to."""
+
+    name: str
+    pool: RpcPool
+    reader: ChainReader
+    follower: HeadFollower
+    sender: TransactionSender
+    clock: HeadClock
+
+    def answering(self) -> AnsweringChain:
+        def guardian(address: Address) -> GuardianOnChain:
+            return GuardianOnChain(
+                address, pool=self.pool, reader=self.reader, sender=self.sender, clock=self.clock
+            )
+
+        return AnsweringChain(clock=self.clock, guardian=guardian)
+
+
+async def run_watcher(config: Config) -> None:
+    """Run one watcher until it is cancelled.
+
+    Raises `Refused` at the start for keys, journal, policies or configuration that cannot work, `Unavailable` when
+    the registry cannot be read, and whatever a room died of.
+    """
+    keys = await open_keys(config.keys)
+    engines = tuple(Engine(read_policy(path)) for path in config.policies)
+    async with AsyncExitStack() as stack:
+        journal = await stack.enter_async_context(
+            open_journal(config.data_directory / JOURNAL_FILE, keys.bls.public_key())
+        )
+        chains = {
+            each.chain_id: await stack.enter_async_context(
+                _open_chain(each, keys, config.rpc_timeout_seconds)
+            )
+            for each in config.chains
+        }
+        _require_source_chains(engines, chains)
+        home = chains[config.network.home_chain]
+        members = Members(
+            network_id=compute_network_id(config.network.home_chain, config.network.registry),
+            activation_delay=Seconds(config.network.activation_delay_seconds),
+            me=keys.address,
+            registry=Registry(config.network.registry, home.reader),
+        )
+        await members.refresh(await home.reader.latest())
+        transport = await stack.enter_async_context(
+            open_host(
+                HostConfig(
+                    seed=keys.identity.to_bytes(),
+                    listen=config.gossip.listen,
+                    topic=f"/tocsin/{members.network_id.hex()}/attestations/1",
+                    max_payload_bytes=MAX_ATTESTATION_BYTES,
+                )
+            )
+        )
+        await _run_rooms(
+            chains=chains,
+            home=home,
+            engines=engines,
+            members=members,
+            signer=Signer(keys.bls, journal),
+            transport=transport,
+            addresses=addresses_by_peer(config.gossip.peers),
+        )
+
+
+async def _run_rooms(
+    *,
+    chains: Mapping[ChainId, _Chain],
+    home: _Chain,
+    engines: tuple[Engine, ...],
+    members: Members,
+    signer: Signer,
+    transport: GossipTransport,
+    addresses: Mapping[PeerId, Addresses],
+) -> None:
+    """Wire the rooms together: one line an edge."""
+    alerts_in, alerts = trio.open_memory_channel[Alert](ALERTS)
+    outgoing_in, outgoing = trio.open_memory_channel[Attestation](ATTESTATIONS)
+    incoming_in, incoming = trio.open_memory_channel[Attestation](ATTESTATIONS)
+    certificates_in, certificates = trio.open_memory_channel[Certificate](CERTIFICATES)
+    questions_in, questions = trio.open_memory_channel[Question](QUESTIONS)
+    effects_in, effects = trio.open_memory_channel[Effect](EFFECTS)
+
+    def chain_time() -> Seconds:
+        """The newest block's time on any chain: what windows are measured by, never this machine's clock."""
+        heads = [chain.clock.latest for chain in chains.values()]
+        return Seconds(max((head.timestamp for head in heads if head is not None), default=0))
+
+    evaluation = {
+        chain_id: EvaluationRoom(
+            engines=tuple(engine for engine in engines if engine.policy.source_chain_id == chain_id),
+            membership=members.membership,
+            alerts=alerts_in,
+        )
+        for chain_id in {engine.policy.source_chain_id for engine in engines}
+    }
+    gossip = GossipRoom(
+        transport=transport, network_id=members.network_id, incoming=incoming_in.clone(), now=chain_time
+    )
+    tally = Tally(members.network_id)
+    tallying = Tallying(
+        tally,
+        now=chain_time,
+        policies=frozenset(engine.policy.hash for engine in engines),
+        certificates=certificates_in,
+        questions=questions_in,
+        blame=gossip.blame,
+        settled=gossip.settled,
+    )
+    responder = Responder(
+        me=members.me, chains={chain_id: chain.answering() for chain_id, chain in chains.items()}
+    )
+
+    async def enter_epochs() -> None:
+        for each in members.operator_sets:
+            tally.add_operator_set(each)
+        await gossip.use_operator_sets(members.operator_sets, addresses)
+
+    async def follow(chain: _Chain, heads_in: trio.MemorySendChannel[BlockView]) -> None:
+        events_in, events = trio.open_memory_channel[HeadEvent](HEADS)
+        nursery.start_soon(chain.follower.follow, events_in)
+        async for event in events:
+            chain.clock.advance(event.ref)
+            _log.info(
+                "head.seen", chain_id=event.ref.chain_id, block_number=event.ref.number, kind=event.kind
+            )
+            await heads_in.send(BlockView(event.ref, chain.reader, chain.follower.ancestry))
+            if chain is home and event.ref.number % REFRESH_BLOCKS == 0 and await members.refresh(event.ref):
+                await enter_epochs()
+
+    async def evaluate(chain_id: ChainId, views: trio.MemoryReceiveChannel[BlockView]) -> None:
+        async for view in views:
+            if chain_id in evaluation:
+                await evaluation[chain_id].evaluate(view)
+
+    async def open_view(chain_id: ChainId, block_hash: BlockHash) -> BlockView:
+        chain = chains[chain_id]
+        return BlockView(await chain.reader.block_by_hash(block_hash), chain.reader, chain.follower.ancestry)
+
+    async def answer() -> None:
+        async for question in questions:
+            if question.chain_id in evaluation:
+                await evaluation[question.chain_id].answer(question, open_view)
+            tallying.answered(question)
+
+    async def sign() -> None:
+        doors = (incoming_in, outgoing_in)  # our own tally first: a lone quorum needs no network
+        raised = tallying.raised_here
+        await sign_alerts(alerts, signer=signer, index_of=members.index_of, raised=raised, to=doors)
+
+    async def report_effects() -> None:
+        async for effect in effects:
+            _log.info(
+                "effect.verified",
+                digest=effect.digest,
+                chain_id=effect.chain_id,
+                guardian=effect.guardian,
+                action=effect.action_id,
+                level=effect.level.name.lower(),
+                transaction=effect.transaction,
+                block_number=effect.block_number,
+                restricted_until=effect.restricted_until,
+            )
+
+    async with trio.open_nursery() as nursery:
+        for chain_id, chain in chains.items():
+            views_in, views = trio.open_memory_channel[BlockView](HEADS)
+            nursery.start_soon(evaluate, chain_id, views)
+            nursery.start_soon(follow, chain, views_in)
+        for chain in chains.values():
+            await chain.clock.wait_beyond(
+                None
+            )  # windows are measured by chain time: no message before there is one
+        await enter_epochs()
+        nursery.start_soon(answer)
+        nursery.start_soon(sign)
+        nursery.start_soon(gossip.run, outgoing)
+        nursery.start_soon(tallying.run, incoming)
+        nursery.start_soon(responder.run, certificates, effects_in)
+        nursery.start_soon(report_effects)
+        nursery.start_soon(report_peers, transport)
+        _log.info(
+            "watcher.ready", operator=members.me, peer_id=transport.peer_id, epochs=len(members.operator_sets)
+        )
+
+
+@asynccontextmanager
+async def _open_chain(config: ChainConfig, keys: OpenKeys, timeout_seconds: float) -> AsyncIterator[_Chain]:
+    endpoints = tuple(Endpoint(name=each.name, http=each.http, ws=each.ws) for each in config.endpoints)
+    async with open_pool(
+        config.chain_id, endpoints, agreement=config.agreement, timeout_seconds=timeout_seconds
+    ) as pool:
+        reader = ChainReader(pool)
+        yield _Chain(
+            name=config.name,
+            pool=pool,
+            reader=reader,
+            follower=HeadFollower(reader, poll_seconds=POLL_SECONDS, websockets=pool.websockets),
+            sender=TransactionSender(pool, keys.account, FEES),
+            clock=HeadClock(),
+        )
+
+
+def _require_source_chains(engines: tuple[Engine, ...], chains: Mapping[ChainId, _Chain]) -> None:
+    for engine in engines:
+        if engine.policy.source_chain_id not in chains:
+            raise Refused(
+                Reason.BAD_CONFIG,
+                f"policy {engine.policy.name} watches chain {engine.policy.source_chain_id}, and no [[chains]] table "
+                f"has that id; configured are {sorted(chains)}",
+            )

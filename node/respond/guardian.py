@@ -1,0 +1,112 @@
+"""One guardian as the responder needs it: terms, standing, a dry run, and the transaction itself."""
+
+from __future__ import annotations
+
+from consensus.alert import Action
+from consensus.certificate import Certificate
+from consensus.errors import Reason, Refused, Unavailable
+from consensus.types import ActionId, Address, Seconds
+from node.chain.abi import describe_revert, load_artifact
+from node.chain.clock import HeadClock
+from node.chain.contracts import Guardian, Outcome
+from node.chain.reader import ChainReader
+from node.chain.request import Json
+from node.chain.rpc import RpcFaulted, RpcPool
+from node.chain.sender import Call, TransactionSender
+from node.chain.types import BlockRef, Receipt
+from node.respond.types import Simulation, Standing, Terms
+
+VERIFICATION_GAS = (
+    450_000  # measured at most 300,000 at 50 operators with a third absent; unused gas costs nothing
+)
+CALL_GAS = 100_000  # guardian and adapter around the action itself
+
+
+class GuardianOnChain:
+    """`GuardianPort` over JSON-RPC. Reads are pinned to the latest head that this watcher has seen."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        pool: RpcPool,
+        reader: ChainReader,
+        sender: TransactionSender,
+        clock: HeadClock,
+    ) -> None:
+        self._guardian = Guardian(address, reader)
+        self._pool = pool
+        self._sender = sender
+        self._clock = clock
+        self._adapters: dict[ActionId, Address] = {}
+        self._gas: dict[ActionId, int] = {}
+
+    async def terms(self, action_id: ActionId) -> Terms:
+        """What the owner fixed. Raises `Refused(UNKNOWN_ACTION)` where the guardian has no such action."""
+        config = await self._guardian.action(action_id, await self._head())
+        if config is None:
+            raise Refused(
+                Reason.UNKNOWN_ACTION,
+                f"guardian {self._guardian.address} has no action 0x{action_id.hex()}; the policy names one that "
+                "the owner never set, or has removed",
+            )
+        self._adapters[action_id] = config.adapter
+        self._gas[action_id] = config.min_gas
+        return Terms(level=config.level, threshold_bps=config.threshold_bps)
+
+    async def standing(self, action_id: ActionId) -> Standing:
+        """The guardian's book and the target's own word, at the latest head."""
+        if action_id not in self._adapters:
+            await self.terms(action_id)
+        head = await self._head()
+        state = await self._guardian.state(action_id, head)
+        engaged = state.until > head.timestamp and await self._guardian.is_engaged(
+            self._adapters[action_id], head
+        )
+        return Standing(restricted_until=Seconds(state.until), engaged=engaged)
+
+    async def simulate(self, certificate: Certificate, action: Action) -> Simulation:
+        """The call on the pending block, which is the first that can know the alert's anchor.
+
+        Raises `Refused(CALL_REVERTED)` with the contract's own error.
+        """
+        data = self._guardian.encode_respond(certificate, action)
+        call: dict[str, Json] = {
+            "from": self._sender.address,
+            "to": self._guardian.address,
+            "data": f"0x{data.hex()}",
+            "gas": hex(self._gas_limit(action)),
+        }
+        try:
+            returned = await self._pool.call("eth_call", (call, "pending"))
+        except RpcFaulted as faulted:
+            if faulted.fault.data is None:
+                raise
+            revert = bytes.fromhex(faulted.fault.data.removeprefix("0x"))
+            why = describe_revert(revert, load_artifact("Guardian"), load_artifact("QuorumVerifier"))
+            raise Refused(
+                Reason.CALL_REVERTED, f"guardian {self._guardian.address} would refuse: {why}"
+            ) from faulted
+        if not isinstance(returned, str) or len(returned) != 66:
+            raise Unavailable(
+                f"respond() of {self._guardian.address} should return one word, came {returned!r}"
+            )
+        acted = Outcome(int(returned, 16)) is Outcome.ACTED
+        return Simulation.WOULD_ACT if acted else Simulation.ALREADY_ACTIVE
+
+    async def submit(self, certificate: Certificate, action: Action) -> Receipt:
+        """Send the call and wait for its block."""
+        call = Call(
+            chain_id=action.chain_id,
+            to=self._guardian.address,
+            data=self._guardian.encode_respond(certificate, action),
+            gas_limit=self._gas_limit(action),
+        )
+        return await self._sender.send(call)
+
+    def _gas_limit(self, action: Action) -> int:
+        # the guardian keeps 64/63 of the action's gas and a reserve back, and refuses a starved call
+        return VERIFICATION_GAS + CALL_GAS + 2 * self._gas.get(action.action_id, 0)
+
+    async def _head(self) -> BlockRef:
+        return await self._clock.wait_beyond(None)
