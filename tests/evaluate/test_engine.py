@@ -1,4 +1,4 @@
-"""The engine: edges, cooldown windows, unknowns; and that the chain alone decides, not what was seen before."""
+"""The engine: edges, cooldown windows, unknowns; the chain alone decides, not what was seen before."""
 
 from __future__ import annotations
 
