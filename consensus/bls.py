@@ -71,6 +71,9 @@ class PublicKey:
             raise Refused(Reason.POINT_OUTSIDE_SUBGROUP, "public key must lie in the subgroup of prime order")
         object.__setattr__(self, "_point", point)
 
+    def __reduce__(self) -> tuple[type["PublicKey"], tuple[bytes]]:
+        return PublicKey, (self.raw,)
+
     def to_bytes(self) -> bytes:
         """The 192 raw bytes."""
         return self.raw
@@ -103,18 +106,19 @@ class Signature:
             raise Refused(Reason.POINT_OUTSIDE_SUBGROUP, "signature must lie in the subgroup of prime order")
         object.__setattr__(self, "_point", point)
 
+    def __reduce__(self) -> tuple[type["Signature"], tuple[bytes]]:
+        return Signature, (self.compressed,)
+
     @classmethod
     def from_xy_bytes(cls, raw: bytes) -> "Signature":
         """Parse the 96 raw bytes x | y that stand in calldata."""
         require_bytes("signature", raw, SIGNATURE_XY_BYTES)
         _require_canonical_coordinates("signature", raw)
-        if not any(raw):
-            raise Refused(Reason.POINT_AT_INFINITY, "signature must not be infinity")
         try:
             point = G1Point.from_xy_bytes_unchecked_be(raw)
         except ValueError:
             raise Refused(Reason.POINT_OFF_CURVE, "signature must be a point of G1's curve") from None
-        return cls(point.to_compressed_bytes())  # which checks the subgroup
+        return cls(point.to_compressed_bytes())  # which checks for infinity, and the subgroup
 
     def to_bytes(self) -> bytes:
         """The 48 compressed bytes."""

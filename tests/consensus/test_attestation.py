@@ -1,5 +1,7 @@
 """The wire: one encoding per attestation, and a reason for everything else."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -129,6 +131,14 @@ def test_an_attestation_carries_the_operators_signature() -> None:
     attestation = decode(encode(make_attestation(operator_index=3)))
 
     assert verify(make_public_key(3), Purpose.ALERT, attestation.digest(), attestation.signature)
+
+
+def test_attestations_and_sets_may_cross_a_process_boundary() -> None:
+    attestation, operator_set = make_attestation(), make_operator_set()
+
+    assert pickle.loads(pickle.dumps(attestation)) == attestation
+    assert pickle.loads(pickle.dumps(operator_set)).header_hash() == operator_set.header_hash()
+    assert copy.deepcopy(attestation) == attestation
 
 
 # --- hostile bytes
@@ -304,7 +314,7 @@ def test_a_members_attestation_names_its_operator() -> None:
 
     assert (
         check_membership(make_attestation(operator_index=6), {1: operator_set}) == operator_set.operators[6]
-    )  # type: ignore[dict-item]
+    )
 
 
 @pytest.mark.parametrize(
@@ -322,7 +332,7 @@ def test_strangers_and_other_epochs_are_refused(attestation: Attestation, reason
     if reason is Reason.NOT_A_MEMBER:
         attestation = make_attestation(make_alert(sets[5]), operator_index=7)
 
-    assert reason_of(lambda: check_membership(attestation, sets)) == reason  # type: ignore[arg-type]
+    assert reason_of(lambda: check_membership(attestation, sets)) == reason
 
 
 @pytest.mark.parametrize(

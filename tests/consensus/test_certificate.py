@@ -263,7 +263,7 @@ def test_a_header_of_another_epoch_is_refused_though_its_hash_is_trusted() -> No
             lambda: verify_certificate(
                 DATA,
                 digest=make_alert(operator_set).digest(),
-                epoch=2,  # type: ignore[arg-type]
+                epoch=2,
                 header_hash=operator_set.header_hash(),
                 threshold_bps=Bps(0),
             )
