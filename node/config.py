@@ -17,6 +17,7 @@ from eth_utils.address import is_checksum_address
 
 from consensus.errors import Reason, Refused
 from consensus.types import Address, ChainId
+from node.chain.types import Endpoint
 
 MAX_CONFIG_BYTES = 262_144
 
@@ -39,25 +40,17 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointConfig:
-    """One JSON-RPC endpoint. `name` is what logs and errors say; the addresses may hold credentials."""
-
-    name: str
-    http: str
-    ws: str | None
-
-    def __repr__(self) -> str:
-        return f"EndpointConfig(name={self.name!r})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ChainConfig:
-    """One chain that is watched or answered on. `agreement` endpoints must say the same before it counts."""
+    """One chain that is watched or answered on. `agreement` endpoints must say the same before it counts.
+
+    `max_fee_gwei` is the most that a response may pay for a unit of gas there.
+    """
 
     chain_id: ChainId
     name: str
     agreement: int
-    endpoints: tuple[EndpointConfig, ...]
+    max_fee_gwei: int
+    endpoints: tuple[Endpoint, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +104,7 @@ class _Chain(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     endpoints: list[_Endpoint]
     agreement: int = 2
+    max_fee_gwei: int = 500
 
 
 class _Network(msgspec.Struct, forbid_unknown_fields=True):
@@ -205,8 +199,12 @@ def _chain(chain: _Chain, path: Path) -> ChainConfig:
     names = [endpoint.name for endpoint in chain.endpoints]
     if len(set(names)) != len(names):
         raise _refuse(path, f"gives two endpoints of chain {chain.id} one name: {sorted(names)}")
+    if chain.max_fee_gwei < 1:
+        raise _refuse(
+            path, f"has max_fee_gwei {chain.max_fee_gwei} on chain {chain.id}; at 0 no response is ever sent"
+        )
     endpoints = tuple(
-        EndpointConfig(
+        Endpoint(
             name=endpoint.name,
             http=_address(endpoint.http, endpoint.http_file, path, f"{endpoint.name}.http"),
             ws=_optional_address(endpoint.ws, endpoint.ws_file, path, f"{endpoint.name}.ws"),
@@ -214,7 +212,11 @@ def _chain(chain: _Chain, path: Path) -> ChainConfig:
         for endpoint in chain.endpoints
     )
     return ChainConfig(
-        chain_id=ChainId(chain.id), name=chain.name, agreement=chain.agreement, endpoints=endpoints
+        chain_id=ChainId(chain.id),
+        name=chain.name,
+        agreement=chain.agreement,
+        max_fee_gwei=chain.max_fee_gwei,
+        endpoints=endpoints,
     )
 
 

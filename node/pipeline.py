@@ -32,10 +32,8 @@ from node.attest.signer import Signer
 from node.chain.clock import HeadClock
 from node.chain.contracts import Registry
 from node.chain.reader import ChainReader
-from node.chain.rpc import RpcPool, open_pool
-from node.chain.sender import FeePolicy, TransactionSender
-from node.chain.types import Endpoint
 from node.config import ChainConfig, Config
+from node.connection import ChainConnection, open_connection
 from node.evaluate.engine import Engine
 from node.evaluate.findings import Question
 from node.evaluate.policy import read_policy
@@ -55,7 +53,6 @@ from node.tallying import Tallying
 
 POLL_SECONDS = 1.0  # beneath the subscription, and instead of it where there is none
 REFRESH_BLOCKS = 20  # how often the registry is asked for a new epoch
-FEES = FeePolicy(cap_wei_per_gas=2_000 * 10**9, replace_after_seconds=15.0, give_up_after_seconds=300.0)
 
 # What fits through each door before the sender waits, or is refused where it is a stranger
 HEADS = 64  # a minute of a fast chain
@@ -72,17 +69,19 @@ _log = structlog.get_logger("watcher")
 class _Chain:
     """One chain, opened: how it is read, followed and written to."""
 
-    name: str
-    pool: RpcPool
-    reader: ChainReader
+    connection: ChainConnection
     follower: HeadFollower
-    sender: TransactionSender
     clock: HeadClock
+
+    @property
+    def reader(self) -> ChainReader:
+        return self.connection.reader
 
     def answering(self) -> AnsweringChain:
         def guardian(address: Address) -> GuardianOnChain:
+            to = self.connection
             return GuardianOnChain(
-                address, pool=self.pool, reader=self.reader, sender=self.sender, clock=self.clock
+                address, pool=to.pool, reader=to.reader, sender=to.sender, clock=self.clock
             )
 
         return AnsweringChain(clock=self.clock, guardian=guardian)
@@ -259,19 +258,11 @@ async def _run_rooms(
 
 @asynccontextmanager
 async def _open_chain(config: ChainConfig, keys: OpenKeys, timeout_seconds: float) -> AsyncIterator[_Chain]:
-    endpoints = tuple(Endpoint(name=each.name, http=each.http, ws=each.ws) for each in config.endpoints)
-    async with open_pool(
-        config.chain_id, endpoints, agreement=config.agreement, timeout_seconds=timeout_seconds
-    ) as pool:
-        reader = ChainReader(pool)
-        yield _Chain(
-            name=config.name,
-            pool=pool,
-            reader=reader,
-            follower=HeadFollower(reader, poll_seconds=POLL_SECONDS, websockets=pool.websockets),
-            sender=TransactionSender(pool, keys.account, FEES),
-            clock=HeadClock(),
+    async with open_connection(config, keys.account, timeout_seconds=timeout_seconds) as connection:
+        follower = HeadFollower(
+            connection.reader, poll_seconds=POLL_SECONDS, websockets=connection.pool.websockets
         )
+        yield _Chain(connection=connection, follower=follower, clock=HeadClock())
 
 
 def _require_source_chains(engines: tuple[Engine, ...], chains: Mapping[ChainId, _Chain]) -> None:

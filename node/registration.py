@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import base58
-import structlog
 
 from consensus.alert import compute_network_id, compute_possession_digest
 from consensus.bls import Purpose, sign
@@ -16,13 +15,13 @@ from node.chain.abi import load_artifact
 from node.chain.reader import ChainReader
 from node.chain.sender import Call, TransactionSender
 from node.chain.types import CallReverted, Receipt
+from node.config import Config
+from node.connection import open_connection
 from node.gossip.host import peer_id_of_seed
-from node.keys import OpenKeys
+from node.keys import OpenKeys, open_keys
 
 APPROVE_GAS = 80_000
 REGISTER_GAS = 900_000  # a pairing, a key of six words and a peer id in storage
-
-_log = structlog.get_logger("operator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +71,22 @@ async def register_operator(
     receipt = await _sent(
         sender, Call(chain_id=chain_id, to=registry, data=register, gas_limit=REGISTER_GAS), "register"
     )
-    _log.info("operator.registered", operator=keys.address, peer_id=peer_id, bond=bond)
     return Registered(operator=keys.address, peer_id=peer_id, transaction=receipt.transaction_hash)
+
+
+async def register_from_config(config: Config, *, bond: int) -> Registered:
+    """Register the operator of a configuration with the registry that it names, on the home chain."""
+    keys = await open_keys(config.keys)
+    home = next(each for each in config.chains if each.chain_id == config.network.home_chain)
+    async with open_connection(home, keys.account, timeout_seconds=config.rpc_timeout_seconds) as connection:
+        return await register_operator(
+            keys,
+            chain_id=home.chain_id,
+            registry=config.network.registry,
+            bond=bond,
+            reader=connection.reader,
+            sender=connection.sender,
+        )
 
 
 async def _sent(sender: TransactionSender, call: Call, what: str) -> Receipt:

@@ -118,6 +118,11 @@ def _create_file(path: Path) -> None:
         raise Refused(
             Reason.STORE_EXISTS, f"{path} exists and is not overwritten; open it, or choose another path"
         ) from None
+    except OSError as error:
+        raise Refused(
+            Reason.STORE_MISSING,
+            f"{path} cannot be created ({error.strerror}); make its directory, owned by this user",
+        ) from None
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -126,7 +131,10 @@ def _create_file(path: Path) -> None:
 
 
 def _connect(path: Path, schema: Schema, *, is_new: bool) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise _damaged(path, schema, str(error)) from error
     try:
         _take(connection)
         if is_new:

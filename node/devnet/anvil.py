@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import IO
 
 import trio
 
@@ -18,7 +20,8 @@ from consensus.errors import Unavailable
 from consensus.types import ChainId
 
 HARDFORK = "osaka"  # has the EIP-2537 precompiles at today's prices
-START_SECONDS = 20
+START_SECONDS, POLL_SECONDS = 20, 0.01
+MAX_BANNER_BYTES = 65_536
 _LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:(\d+)")
 
 
@@ -90,35 +93,26 @@ async def running_anvil(
     if timestamp is not None:
         command += ["--timestamp", str(timestamp)]
     command += arguments
-    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        port = await _wait_listening(process)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_drain, process)
+    with tempfile.TemporaryFile() as said:  # a pipe would have to be emptied for ever
+        process = await trio.lowlevel.open_process(command, stdout=said, stderr=subprocess.STDOUT)
+        try:
+            port = await _wait_listening(process, said)
             yield Anvil(chain_id=ChainId(chain_id), port=port, pid=process.pid)
-            nursery.cancel_scope.cancel()
-    finally:
-        process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
+        finally:
+            process.kill()
+            with trio.CancelScope(shield=True):
+                await process.wait()
 
 
-async def _wait_listening(process: trio.Process) -> int:
-    assert process.stdout is not None
-    seen = b""
+async def _wait_listening(process: trio.Process, said: IO[bytes]) -> int:
+    words = b""
     with trio.move_on_after(START_SECONDS):
-        async for chunk in process.stdout:
-            seen += chunk
-            found = _LISTENING.search(seen)
+        while process.poll() is None:
+            words = os.pread(said.fileno(), MAX_BANNER_BYTES, 0)
+            found = _LISTENING.search(words)
             if found:
                 return int(found.group(1))
+            await trio.sleep(POLL_SECONDS)
     raise Unavailable(
-        f"anvil did not come up within {START_SECONDS} s; it said: {seen[-400:].decode(errors='replace')}"
+        f"anvil did not come up within {START_SECONDS} s; it said: {words[-400:].decode(errors='replace')}"
     )
-
-
-async def _drain(process: trio.Process) -> None:
-    """Read on and forget: a full pipe would stop the chain."""
-    assert process.stdout is not None
-    async for _ in process.stdout:
-        pass

@@ -9,15 +9,18 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import trio
 from web3 import Web3
 from web3.contract import Contract
+from web3.logs import DISCARD
 
 from consensus.errors import Broken
 from consensus.fields import address_from_bytes
-from consensus.types import Address, BlockNumber, ChainId
-from node.chain.contracts import load_artifact
+from consensus.types import Address, BlockNumber, ChainId, Seconds
+from node.chain.abi import load_artifact
 from node.chain.rpc import RpcPool
 
+MINED_SECONDS, POLL_SECONDS = 10, 0.005
 GAS = 12_000_000  # below EIP-7825's cap of 2**24; anvil's own estimate would cost a call each
 
 
@@ -82,15 +85,27 @@ class Deployer:
         """What a view says at the latest block: one value, or a tuple."""
         encoded = self.encode(name, function, *arguments)
         returned = await self._pool.call("eth_call", ({"to": at, "data": encoded}, "latest"))
-        contract = _contract(name)
-        function_abi = contract.get_function_by_name(function).abi
-        types = [output["type"] for output in function_abi["outputs"]]
-        values = Web3().codec.decode(types, bytes.fromhex(str(returned)[2:]))
+        values = load_artifact(name).decode(function, bytes.fromhex(str(returned)[2:]))
         return values[0] if len(values) == 1 else values
+
+    async def read_address(self, name: str, at: Address, function: str, *arguments: Any) -> Address:
+        """The same for a view that says one address, which leaves in EIP-55 form."""
+        return _address(await self.read(name, at, function, *arguments))
 
     def encode(self, name: str, function: str, *arguments: Any) -> str:
         """Calldata as a hex string."""
-        return str(_contract(name)(address=None).encode_abi(function, args=list(arguments)))
+        return "0x" + load_artifact(name).encode(function, *arguments).hex()
+
+    def decode_log(self, name: str, event: str, receipt: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of the one `event` in a receipt, by name."""
+        (log,) = _contract(name)(self.governance).events[event]().process_receipt(receipt, errors=DISCARD)
+        return dict(log["args"])
+
+    async def timestamp(self) -> Seconds:
+        """Time of the latest block."""
+        block = await self._pool.call("eth_getBlockByNumber", ("latest", False))
+        assert isinstance(block, dict)
+        return Seconds(int(str(block["timestamp"]), 16))
 
     async def fund(self, account: Address, wei: int) -> None:
         """Set an account's balance."""
@@ -118,10 +133,14 @@ class Deployer:
         return BlockNumber(int(str(await self._pool.call("eth_blockNumber")), 16))
 
     async def _mined(self, transaction: dict[str, Any], what: str) -> dict[str, Any]:
-        receipt = await self.receipt(await self.submit(transaction))
+        transaction_hash = await self.submit(transaction)
+        receipt = None
+        with trio.move_on_after(MINED_SECONDS):
+            while (receipt := await self.receipt(transaction_hash)) is None:
+                await trio.sleep(POLL_SECONDS)
         if receipt is None:
             raise Broken(
-                f"{what} was not mined at once on chain {self.chain_id}; set-up needs a chain that mines instantly"
+                f"{what} was not mined within {MINED_SECONDS} s on chain {self.chain_id}: {transaction_hash}"
             )
         if receipt["status"] != "0x1":
             raise Broken(f"{what} reverted on chain {self.chain_id}: {receipt['transactionHash']}")

@@ -41,6 +41,7 @@ class WatcherProcess:
         self._command = [sys.executable, "-m", module, *arguments]
         self._log = log
         self._process: trio.Process | None = None
+        self._is_told_to_end = False
 
     @property
     def pid(self) -> int:
@@ -56,6 +57,7 @@ class WatcherProcess:
 
     async def start(self) -> None:
         """Start it; the log file is appended to, so that a restart keeps the history."""
+        self._is_told_to_end = False
         with self._log.open("ab") as sink:
             self._process = await trio.lowlevel.open_process(
                 self._command, stdout=sink, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
@@ -66,6 +68,7 @@ class WatcherProcess:
         process = self._process
         if process is None or process.poll() is not None:
             return
+        self._is_told_to_end = True
         process.send_signal(signal.SIGTERM)
         with trio.CancelScope(shield=True):
             with trio.move_on_after(STOP_SECONDS):
@@ -77,8 +80,12 @@ class WatcherProcess:
     async def kill(self) -> None:
         """SIGKILL: what a power cut looks like to the journal."""
         if self._process is not None and self._process.poll() is None:
+            self._is_told_to_end = True
             self._process.kill()
             await self._process.wait()
+
+    def _has_died(self) -> bool:
+        return self._process is not None and self._process.poll() is not None and not self._is_told_to_end
 
     def resident_bytes(self) -> int:
         """Resident memory now, from /proc."""
@@ -97,8 +104,8 @@ class WatcherProcess:
                 while True:
                     chunk = source.read()
                     if not chunk:
-                        if self._process is not None and self._process.poll() is not None:
-                            code = self._process.returncode
+                        if self._has_died():
+                            code = self._process.returncode if self._process else None
                             tail = self._log.read_bytes()[-600:].decode(errors="replace")
                             raise Broken(
                                 f"watcher {self.name} ended by itself with code {code}; its last words:\n{tail}"

@@ -6,7 +6,7 @@ logged, counted, and never taken for an answer.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -16,12 +16,13 @@ import trio
 from consensus.alert import Alert
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.operators import OperatorSet
-from consensus.types import BlockHash, ChainId, NetworkId, PolicyHash, Seconds
+from consensus.types import BlockHash, ChainId, NetworkId, PolicyHash, Seconds, SlotId
 from node.evaluate.alerts import build_alert
 from node.evaluate.engine import Engine
 from node.evaluate.findings import Finding, Question, Unknown
 from node.evaluate.views import View
 
+MAX_REMEMBERED = 4_096  # slots that were raised; forgetting one costs a second look into the journal
 RETRY_SECONDS = (0.1, 0.3, 0.9)  # an endpoint that has not seen the block yet; one block time in all
 
 _log = structlog.get_logger("evaluate")
@@ -59,6 +60,8 @@ class EvaluationRoom:
         self._engines = {engine.policy.hash: engine for engine in engines}
         self._membership = membership
         self._alerts = alerts
+        self._turn = trio.Lock()  # a block and a question about it are looked into one after the other
+        self._said: OrderedDict[SlotId, None] = OrderedDict()
         self._blocks = self._raised = self._asked = 0
         self._unknown: Counter[Reason] = Counter()
 
@@ -73,7 +76,11 @@ class EvaluationRoom:
         )
 
     async def evaluate(self, view: View) -> None:
-        """Every rule of every policy at this block; each finding leaves as an alert."""
+        """Every rule of every policy at this block; each finding leaves as an alert, once."""
+        async with self._turn:
+            await self._evaluate(view)
+
+    async def _evaluate(self, view: View) -> None:
         self._blocks += 1
         for engine in self._engines.values():
             said = await engine.evaluate(view)
@@ -93,7 +100,8 @@ class EvaluationRoom:
         engine = self._engines[question.policy_hash]
         try:
             view = await open_view(question.chain_id, question.anchor_hash)
-            said = await engine.answer(question, view)
+            async with self._turn:
+                said = await engine.answer(question, view)
         except (Refused, Unavailable) as error:
             reason = error.reason if isinstance(error, Refused) else Reason.SOURCE_UNAVAILABLE
             self._unknown[reason] += 1
@@ -131,6 +139,11 @@ class EvaluationRoom:
             self._unknown[refused.reason] += 1
             _log.error("alert.refused", rule=said.rule, reason=refused.reason, detail=refused.message)
             return
+        if alert.slot_id() in self._said:
+            return
+        self._said[alert.slot_id()] = None
+        while len(self._said) > MAX_REMEMBERED:
+            self._said.popitem(last=False)
         self._raised += 1
         _log.info(
             "rule.fired",

@@ -1,0 +1,213 @@
+"""`tocsin`: parses, loads the configuration, calls the pipeline. No rule of the domain stands here.
+
+Each command says what to do next. Nothing secret is ever taken from the command line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+import click
+import trio
+
+from consensus.errors import Refused, TocsinError, Unavailable
+from node.config import Keys, load_config
+
+EXIT_REFUSED = 2  # the input is at fault: correct it and try again
+EXIT_UNAVAILABLE = 3  # a source did not answer: try again later
+EXIT_BROKEN = 4  # our own fault
+
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of prose.")
+
+
+def main() -> None:
+    """Entry point of the `tocsin` command."""
+    cli()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Independent, staked watchers that brake EVM protocols while an exploit is still running.
+
+    \b
+    Run a watcher:
+      1. tocsin keys new            three keys and an empty signing journal
+      2. tocsin operator register   bond stake, prove possession of the BLS key
+      3. tocsin run                 watch, attest, respond
+
+    \b
+    Look around first:
+      tocsin demo                   a live attack on local chains, stopped by seven watchers
+    """
+
+
+@cli.group()
+def keys() -> None:
+    """Make and look after an operator's keys."""
+
+
+@keys.command("new")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    show_default="here",
+    help="Folder for the keystores and, in data/, the signing journal.",
+)
+@click.option(
+    "--password-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="File with the password on one line, readable by you alone (chmod 600).",
+)
+@JSON_OPTION
+def keys_new(directory: Path, password_file: Path, as_json: bool) -> None:
+    """Make the BLS key (EIP-2335), the transaction key and the p2p identity (v3), and an empty journal.
+
+    Existing files are never overwritten. The journal belongs to the BLS key: back both up together, and never run
+    two watchers with one key.
+    """
+    from node.keys import make_keys
+
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = Keys(
+        bls_keystore=directory / "bls.json",
+        transaction_keystore=directory / "transaction.json",
+        p2p_keystore=directory / "p2p.json",
+        password_file=password_file,
+    )
+    made = _run(lambda: make_keys(paths, directory / "data"))
+    _say(
+        as_json,
+        {
+            "operator": made.address,
+            "public_key": f"0x{made.public_key.to_bytes().hex()}",
+            "peer_id": made.peer_id,
+        },
+        f"operator    {made.address}   (send it the bond, and some coin for gas)\n"
+        f"peer id     {made.peer_id}\n"
+        f"public key  0x{made.public_key.to_bytes().hex()[:32]}…\n"
+        f"Next: write config.toml (docs/operators.md has one to copy), then tocsin operator register --config config.toml",
+    )
+
+
+@cli.group()
+def operator() -> None:
+    """Join the operator set."""
+
+
+@operator.command("register")
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Your config.toml."
+)
+@click.option("--bond", type=int, required=True, help="Stake in the smallest units of the registry's token.")
+@JSON_OPTION
+def operator_register(config_file: Path, bond: int, as_json: bool) -> None:
+    """Approve the bond, prove possession of the BLS key, and register with the registry in the configuration.
+
+    The set that signs is captured at the next epoch: you take part from then on.
+    """
+    from node.registration import register_from_config
+
+    registered = _run(lambda: register_from_config(load_config(config_file), bond=bond))
+    _say(
+        as_json,
+        {
+            "operator": registered.operator,
+            "peer_id": registered.peer_id,
+            "transaction": f"0x{registered.transaction.hex()}",
+        },
+        f"registered  {registered.operator}\n"
+        f"peer id     {registered.peer_id}\n"
+        f"in          0x{registered.transaction.hex()}\n"
+        "Next: tocsin run --config config.toml. You sign from the next captured epoch on.",
+    )
+
+
+@cli.command("run")
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Your config.toml."
+)
+def run(config_file: Path) -> None:
+    """Watch the chains, sign what your own view confirms, and carry certificates to guardians. Ends on SIGTERM."""
+    from node.operate.logs import configure_logs
+    from node.pipeline import run_watcher
+    from node.shutdown import until_told
+
+    config = _guarded(lambda: load_config(config_file))
+    configure_logs(config.log_format)
+    _run(lambda: until_told(lambda: run_watcher(config)))
+
+
+@cli.command("demo")
+@click.option("--nodes", type=click.IntRange(4, 40), default=7, show_default=True, help="How many watchers.")
+@click.option(
+    "--incident",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of a recorded incident (incident.json, genesis.json) instead of the made-up pool.",
+)
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".demo"),
+    show_default=True,
+    help="Where keys, databases and logs of the run go; emptied first.",
+)
+@JSON_OPTION
+def demo(nodes: int, incident: Path | None, directory: Path, as_json: bool) -> None:
+    """Watch an attack being stopped: two local chains, independent watcher processes, two of them faulty."""
+    from node.devnet.demo import run_demo
+
+    outcome = _run(lambda: run_demo(nodes=nodes, incident=incident, directory=directory, quiet=as_json))
+    if as_json:
+        click.echo(json.dumps(outcome.as_dict()))
+    sys.exit(0 if outcome.stopped else 1)
+
+
+@cli.command("version")
+@JSON_OPTION
+def version(as_json: bool) -> None:
+    """Print the version."""
+    installed = installed_version("tocsin")
+    _say(as_json, {"version": installed}, f"tocsin {installed}")
+
+
+def _run(work: Callable[[], Awaitable[Any]]) -> Any:
+    """Run `work` on trio; our own errors become one line and an exit code."""
+    return _guarded(lambda: trio.run(work))
+
+
+def _guarded(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except BaseException as error:
+        told = _first_of_ours(error)
+        if told is None:
+            raise
+        click.secho(f"tocsin: {told}", fg="red", err=True)
+        sys.exit(_exit_code(told))
+
+
+def _first_of_ours(error: BaseException) -> TocsinError | None:
+    """The TocsinError in `error`, also within groups that hold nothing but those; None for anything else."""
+    if isinstance(error, BaseExceptionGroup):
+        ours, rest = error.split(TocsinError)
+        if rest is not None or ours is None:
+            return None
+        return _first_of_ours(ours.exceptions[0])
+    return error if isinstance(error, TocsinError) else None
+
+
+def _exit_code(error: TocsinError) -> int:
+    if isinstance(error, Refused):
+        return EXIT_REFUSED
+    return EXIT_UNAVAILABLE if isinstance(error, Unavailable) else EXIT_BROKEN
+
+
+def _say(as_json: bool, fields: dict[str, Any], prose: str) -> None:
+    click.echo(json.dumps(fields) if as_json else prose)

@@ -1,0 +1,235 @@
+"""The whole local network: two chains, an operator set, guarded protocols, and every watcher a process."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import trio
+
+from consensus.alert import compute_network_id
+from consensus.errors import Unavailable
+from consensus.types import Address, ChainId, NetworkId
+from node.chain.rpc import RpcPool, open_pool
+from node.chain.types import Endpoint
+from node.config import load_config
+from node.devnet.anvil import Anvil, running_anvil
+from node.devnet.deployer import Deployer
+from node.devnet.guarding import Trust, deploy_trust
+from node.devnet.operators import Home, make_homes, write_config
+from node.devnet.processes import Said, WatcherProcess
+from node.registration import register_from_config
+
+ETHER = 10**18
+BOND = 1_000 * ETHER
+MIN_EPOCH_SECONDS, HEADER_LIFETIME_SECONDS, UNBONDING_SECONDS = 60, 30 * 86_400, 45 * 86_400
+HISTORY_BLOCKS = 64  # so that rules which look back have something to look at
+READY_SECONDS = 60
+SAID_BOUND = 4_096
+RPC_SECONDS = 10.0
+
+P = TypeVar("P")
+
+
+class Conduct(StrEnum):
+    """How an operator behaves."""
+
+    HONEST = "honest"
+    SILENT = "silent"
+    FLOOD = "flood"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """The chains with an operator set on them: what protocols are deployed on."""
+
+    home: Deployer
+    away: Deployer
+    home_trust: Trust
+    away_trust: Trust
+    registry: Address
+    network_id: NetworkId
+    directory: Path
+
+
+@dataclass(slots=True, kw_only=True)
+class LocalNetwork(Generic[P]):
+    """A network that runs. `said` carries every line of every watcher; `protocols` is what the caller deployed."""
+
+    ground: Ground
+    protocols: P
+    homes: tuple[Home, ...]
+    conduct: dict[str, Conduct]
+    watchers: dict[str, WatcherProcess]
+    said: trio.MemoryReceiveChannel[Said]
+    chains: tuple[tuple[str, Anvil], ...] = field(default=())
+
+    @property
+    def honest(self) -> tuple[str, ...]:
+        """Names of the watchers that behave."""
+        return tuple(name for name, conduct in self.conduct.items() if conduct is Conduct.HONEST)
+
+
+@asynccontextmanager
+async def local_network(
+    *,
+    directory: Path,
+    conduct: Sequence[Conduct],
+    deploy: Callable[[Ground], Awaitable[tuple[P, Path]]],
+    home_chain_id: int = 31337,
+    away_chain_id: int = 31338,
+    genesis: Path | None = None,
+    timestamp: int | None = None,
+    step: Callable[[str], None] = lambda _: None,
+) -> AsyncIterator[LocalNetwork[P]]:
+    """Bring everything up, wait until every watcher is connected to all others, end it all with the block.
+
+    `deploy` puts protocols on the ground and returns them with their policy file. `genesis` and `timestamp` are for a
+    recorded state: the second chain lives in the same time. `directory` is emptied first.
+    """
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    async with AsyncExitStack() as stack:
+        step("starting two chains")
+        alpha = await stack.enter_async_context(
+            running_anvil(chain_id=home_chain_id, genesis=genesis, arguments=_QUIET)
+        )
+        beta = await stack.enter_async_context(
+            running_anvil(chain_id=away_chain_id, timestamp=timestamp, arguments=_QUIET)
+        )
+        chains = (("alpha", alpha), ("beta", beta))
+        home_pool = await stack.enter_async_context(_open(alpha))
+        away_pool = await stack.enter_async_context(_open(beta))
+        home, away = await Deployer.connect(home_pool), await Deployer.connect(away_pool)
+
+        step(f"registering {len(conduct)} operators with their keys, bonds and proofs of possession")
+        homes = await make_homes(directory, len(conduct))
+        ground = await _lay_ground(home, away, homes, chains, directory)
+        step("deploying protocols, guardians and adapters; approving the policy")
+        protocols, policy = await deploy(ground)
+        for each in homes:
+            write_config(
+                each,
+                peers=homes,
+                chains=chains,
+                home_chain=home.chain_id,
+                registry=ground.registry,
+                policies=[policy],
+            )
+        await _settle_into_one_second_blocks(home, away, home_pool, away_pool)
+
+        step(f"starting {len(conduct)} watchers, each a process with its own keys, database and connections")
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        said_in, said = trio.open_memory_channel[Said](SAID_BOUND)
+        watchers = {}
+        for each, how in zip(homes, conduct, strict=True):
+            watchers[each.name] = await _start(each, how, stack)
+            nursery.start_soon(watchers[each.name].follow, said_in.clone())
+        network = LocalNetwork(
+            ground=ground,
+            protocols=protocols,
+            homes=homes,
+            conduct=dict(zip((each.name for each in homes), conduct, strict=True)),
+            watchers=watchers,
+            said=said,
+            chains=chains,
+        )
+        await _wait_connected(network)
+        step("every watcher is connected to every other")
+        yield network
+        nursery.cancel_scope.cancel()
+
+
+_QUIET = ("--disable-console-log", "--order", "fees")
+
+
+def _open(chain: Anvil) -> AbstractAsyncContextManager[RpcPool]:
+    endpoint = Endpoint(name=f"anvil-{chain.chain_id}", http=chain.http, ws=None)
+    return open_pool(ChainId(chain.chain_id), (endpoint,), agreement=1, timeout_seconds=RPC_SECONDS)
+
+
+async def _lay_ground(
+    home: Deployer,
+    away: Deployer,
+    homes: tuple[Home, ...],
+    chains: Sequence[tuple[str, Anvil]],
+    directory: Path,
+) -> Ground:
+    token = await home.deploy("DemoToken", "Stake", "STK")
+    registry = await home.deploy(
+        "OperatorRegistry", token, BOND, MIN_EPOCH_SECONDS, HEADER_LIFETIME_SECONDS, UNBONDING_SECONDS
+    )
+    placeholder = directory / "no-policy-yet.yaml"
+    for each in homes:
+        for chain in (home, away):
+            await chain.fund(each.address, 100 * ETHER)
+        await home.send("DemoToken", token, "mint", each.address, BOND)
+        write_config(
+            each,
+            peers=homes,
+            chains=chains,
+            home_chain=home.chain_id,
+            registry=registry,
+            policies=[placeholder],
+        )
+        await register_from_config(load_config(each.config), bond=BOND)
+    receipt = await home.send("OperatorRegistry", registry, "capture")
+    header = home.decode_log("OperatorRegistry", "EpochCaptured", receipt)["header"]
+    network_id = compute_network_id(home.chain_id, registry)
+    return Ground(
+        home=home,
+        away=away,
+        home_trust=await deploy_trust(home, network_id, header),
+        away_trust=await deploy_trust(away, network_id, header),
+        registry=registry,
+        network_id=network_id,
+        directory=directory,
+    )
+
+
+async def _settle_into_one_second_blocks(home: Deployer, away: Deployer, *pools: RpcPool) -> None:
+    """Give both chains some history and the same clock, then let blocks come by the second."""
+    now = max([await chain.timestamp() for chain in (home, away)])
+    for chain, pool in zip((home, away), pools, strict=True):
+        await pool.call("anvil_mine", (hex(HISTORY_BLOCKS),))
+        await pool.call("evm_setTime", (now + 1,))
+        await chain.mine()
+        await chain.mine_every_second()
+
+
+async def _start(home: Home, conduct: Conduct, stack: AsyncExitStack) -> WatcherProcess:
+    honest = conduct is Conduct.HONEST
+    process = WatcherProcess(
+        name=home.name,
+        module="node" if honest else "node.devnet.misbehave",
+        arguments=("run", "--config", str(home.config)) if honest else (conduct.value, str(home.config)),
+        log=home.log,
+    )
+    stack.push_async_callback(process.stop)
+    await process.start()
+    return process
+
+
+async def _wait_connected(network: LocalNetwork[P]) -> None:
+    """Until every honest watcher is ready and connected to all others. Raises `Unavailable` after a minute."""
+    ready: set[str] = set()
+    connected: dict[str, int] = {}
+    # a flooder may be banned before anybody has counted it
+    others = len(network.watchers) - 1 - list(network.conduct.values()).count(Conduct.FLOOD)
+    with trio.move_on_after(READY_SECONDS):
+        async for said in network.said:
+            if said.event == "watcher.ready":
+                ready.add(said.watcher)
+            elif said.event == "peers.changed":
+                connected[said.watcher] = int(said.fields["connected"])
+            if all(name in ready and connected.get(name, 0) >= others for name in network.honest):
+                return
+    raise Unavailable(
+        f"after {READY_SECONDS} s these watchers were ready: {sorted(ready)}, with these many peers: {connected}; "
+        f"expected all of {network.honest} with {others}. Their logs are in {network.ground.directory}"
+    )
