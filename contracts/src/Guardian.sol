@@ -88,6 +88,15 @@ contract Guardian is Ownable {
         bool ownerLifted;
     }
 
+    /// @dev What the verifier found, on its way into the event.
+    struct Quorum {
+        bytes32 digest;
+        bytes32 slotId;
+        uint128 signedWeight;
+        uint128 totalWeight;
+        uint32 epoch;
+    }
+
     /// @notice Longest restriction that an owner may allow, seconds.
     uint32 public constant MAX_DURATION = 30 days;
 
@@ -231,20 +240,14 @@ contract Guardian is Ownable {
         bool isEngaged = _isEngaged(stored.adapter);
         if (isEngaged && current.until == 0) return Outcome.AlreadyActive;
 
-        bytes32 slot = AlertLib.slotId(alert);
-        bytes32 digest = AlertLib.digest(networkId, alert, slot, AlertLib.actionsHash(actionLeaves));
-        (uint128 signedWeight, uint128 totalWeight) =
-            verifier.verify(digest, alert.epoch, alert.headerHash, stored.thresholdBps, certificate);
-
+        Quorum memory quorum = _requireQuorum(alert, actionLeaves, stored.thresholdBps, certificate);
         // A restriction that ran out and was not yet cleared ends here, and the new one takes its place.
         if (current.until != 0) current.lastEndedAt = current.until;
         current.until = uint64(block.timestamp) + stored.maxDuration;
         current.ownerLifted = false;
         _states[actionId] = current;
         if (!isEngaged) _engage(actionId, stored, params);
-        emit Responded(
-            digest, actionId, uint8(stored.level), current.until, signedWeight, totalWeight, alert.epoch, slot
-        );
+        _emitResponded(actionId, uint8(stored.level), current.until, quorum);
         return Outcome.Acted;
     }
 
@@ -445,6 +448,21 @@ contract Guardian is Ownable {
         if (config.adapter.guardian() != address(this)) revert AdapterNotOurs(address(config.adapter));
     }
 
+    /// @dev The threshold is the action's own, from storage.
+    function _requireQuorum(
+        Alert calldata alert,
+        bytes32[] calldata actionLeaves,
+        uint16 thresholdBps,
+        bytes calldata certificate
+    ) private view returns (Quorum memory quorum) {
+        quorum.epoch = alert.epoch;
+        quorum.slotId = AlertLib.slotId(alert);
+        bytes32 actionsHash = AlertLib.actionsHash(actionLeaves);
+        quorum.digest = AlertLib.digest(networkId, alert, quorum.slotId, actionsHash);
+        (quorum.signedWeight, quorum.totalWeight) =
+            verifier.verify(quorum.digest, alert.epoch, alert.headerHash, thresholdBps, certificate);
+    }
+
     // ---- effects
 
     /// @dev 63/64 of the gas left must cover `minGas`, so a submitter cannot starve the call; one that is
@@ -480,6 +498,19 @@ contract Guardian is Ownable {
         current.observedAfter = endedAt + current.cooldown;
         current.ownerLifted = false;
         _states[actionId] = current;
+    }
+
+    function _emitResponded(bytes32 actionId, uint8 level, uint64 until, Quorum memory quorum) private {
+        emit Responded(
+            quorum.digest,
+            actionId,
+            level,
+            until,
+            quorum.signedWeight,
+            quorum.totalWeight,
+            quorum.epoch,
+            quorum.slotId
+        );
     }
 
     function _isEngaged(IAdapter adapter) private view returns (bool) {

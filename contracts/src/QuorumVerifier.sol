@@ -138,44 +138,47 @@ contract QuorumVerifier is IQuorumVerifier {
         returns (uint256 weight, bool listsAbsent)
     {
         uint8 mode = uint8(certificate[HeaderLib.MODE_OFFSET]);
-        uint16 count = uint16(bytes2(certificate[HeaderLib.COUNT_OFFSET:HeaderLib.ENTRIES_OFFSET]));
+        uint16 count = _listedCount(certificate);
         listsAbsent = mode == HeaderLib.MODE_ABSENT;
         if (mode > HeaderLib.MODE_PRESENT || (count == 0 && !listsAbsent)) revert ModeInvalid(mode, count);
 
         uint16 operators = HeaderLib.countOf(certificate);
         if (count > operators) revert CountTooLarge(count, operators);
-        uint256 leavesBytes = count == 0 ? 0 : uint256(operators) * 32;
-        uint256 expected = HeaderLib.ENTRIES_OFFSET + leavesBytes + uint256(count) * HeaderLib.ENTRY_BYTES;
+        uint256 entriesAt = HeaderLib.ENTRIES_OFFSET + (count == 0 ? 0 : uint256(operators) * 32);
+        uint256 expected = entriesAt + uint256(count) * HeaderLib.ENTRY_BYTES;
         if (certificate.length != expected) revert CertificateLength(certificate.length, expected);
-        if (count == 0) return (0, true);
+        if (count != 0) weight = _checkLeaves(certificate, entriesAt, operators);
+    }
 
-        uint256 offset = HeaderLib.ENTRIES_OFFSET;
-        bytes32 leavesHash = keccak256(certificate[offset:offset + leavesBytes]);
+    /// @dev Each entry against its leaf, and the leaves against the header.
+    function _checkLeaves(bytes calldata certificate, uint256 entriesAt, uint16 operators)
+        private
+        pure
+        returns (uint256 weight)
+    {
+        bytes32 leavesHash = keccak256(certificate[HeaderLib.ENTRIES_OFFSET:entriesAt]);
         bytes32 expectedHash = HeaderLib.leavesHashOf(certificate);
         if (leavesHash != expectedHash) revert LeavesMismatch(leavesHash, expectedHash);
 
-        offset += leavesBytes;
         uint16 atLeast = 0;
-        for (uint256 end = expected; offset < end; offset += HeaderLib.ENTRY_BYTES) {
-            (uint16 index, uint96 listed, bytes32 leaf) = _readEntry(certificate, offset);
+        for (uint256 at = entriesAt; at < certificate.length; at += HeaderLib.ENTRY_BYTES) {
+            bytes calldata entry = certificate[at:at + HeaderLib.ENTRY_BYTES];
+            uint16 index = uint16(bytes2(entry[0:2]));
             // Strictly rising, so nobody is counted twice.
             if (index < atLeast || index >= operators) revert IndexInvalid(index, atLeast, operators);
             atLeast = index + 1;
-            uint256 leafOffset = HeaderLib.ENTRIES_OFFSET + uint256(index) * 32;
-            if (leaf != bytes32(certificate[leafOffset:leafOffset + 32])) revert LeafMismatch(index);
-            weight += listed;
+            if (keccak256(entry) != _leafOf(certificate, index)) revert LeafMismatch(index);
+            weight += uint96(bytes12(entry[2:14]));
         }
     }
 
-    function _readEntry(bytes calldata certificate, uint256 offset)
-        private
-        pure
-        returns (uint16 index, uint96 weight, bytes32 leaf)
-    {
-        bytes calldata entry = certificate[offset:offset + HeaderLib.ENTRY_BYTES];
-        index = uint16(bytes2(entry[0:2]));
-        weight = uint96(bytes12(entry[2:14]));
-        leaf = keccak256(entry);
+    function _leafOf(bytes calldata certificate, uint256 index) private pure returns (bytes32) {
+        uint256 at = HeaderLib.ENTRIES_OFFSET + index * 32;
+        return bytes32(certificate[at:at + 32]);
+    }
+
+    function _listedCount(bytes calldata certificate) private pure returns (uint16) {
+        return uint16(bytes2(certificate[HeaderLib.COUNT_OFFSET:HeaderLib.ENTRIES_OFFSET]));
     }
 
     /// @dev Sum of the signers' keys: the entries' own, or the header's sum without the entries'.
@@ -184,7 +187,7 @@ contract QuorumVerifier is IQuorumVerifier {
         view
         returns (G2Point memory key)
     {
-        uint256 count = uint16(bytes2(certificate[HeaderLib.COUNT_OFFSET:HeaderLib.ENTRIES_OFFSET]));
+        uint256 count = _listedCount(certificate);
         if (count == 0) return Bls12381.readG2(certificate, HeaderLib.APK_OFFSET);
         uint256 offset = certificate.length - count * HeaderLib.ENTRY_BYTES + HeaderLib.ENTRY_KEY_OFFSET;
         key = Bls12381.readG2(certificate, offset);

@@ -185,62 +185,70 @@ library Bls12381 {
         if (!ok) revert PrecompileFailed(PAIRING);
     }
 
+    /// @notice Adds `term` to `sum`, in place.
+    function addG1(G1Point memory sum, G1Point memory term, uint256 gasLimit) internal view {
+        bool ok;
+        assembly ("memory-safe") {
+            let input := mload(0x40)
+            mcopy(input, sum, 128)
+            mcopy(add(input, 128), term, 128)
+            ok := staticcall(gasLimit, 0x0b, input, 256, sum, 128)
+            ok := and(ok, eq(returndatasize(), 128))
+        }
+        if (!ok) revert PrecompileFailed(G1_ADD);
+    }
+
     /// @notice hash_to_curve of RFC 9380 section 3, suite `BLS12381G1_XMD:SHA-256_SSWU_RO_` (section 8.8.1).
     /// @param message any bytes; in Tocsin always a 32-byte digest
     /// @param tag     domain separation tag, at most 255 bytes
-    /// @dev expand_message_xmd to 128 bytes (5 hashes), two reductions mod p by MODEXP, two maps (each clears
-    ///      the cofactor), one addition; map then add equals add then clear, as clearing is a homomorphism.
+    /// @dev The precompile's map clears the cofactor; map, map, add equals map, map, add, clear, as clearing is
+    ///      a homomorphism.
     function hashToG1(bytes memory message, bytes memory tag, uint256 gasLimit)
         internal
         view
         returns (G1Point memory point)
     {
+        bytes memory uniform = expandMessage(message, tag);
+        point = _mapToG1(uniform, 0, gasLimit);
+        addG1(point, _mapToG1(uniform, 64, gasLimit), gasLimit);
+    }
+
+    /// @notice expand_message_xmd of RFC 9380 section 5.3.1 with SHA-256, to 128 bytes.
+    function expandMessage(bytes memory message, bytes memory tag) internal pure returns (bytes memory) {
         if (tag.length > 255) revert TagTooLong(tag.length);
-        // DST_prime = tag | length; behind it the blocks b_1 … b_4.
         bytes memory suffix = abi.encodePacked(tag, uint8(tag.length));
-        bytes32 first = sha256(abi.encodePacked(bytes32(0), bytes32(0), message, uint24(128 << 8), suffix));
-        address failed;
+        // 64 zero bytes, the message, the length to make as two bytes, and a zero byte.
+        bytes32 b0 = sha256(abi.encodePacked(bytes32(0), bytes32(0), message, uint24(128 << 8), suffix));
+        bytes32 b1 = sha256(abi.encodePacked(b0, uint8(1), suffix));
+        bytes32 b2 = sha256(abi.encodePacked(b0 ^ b1, uint8(2), suffix));
+        bytes32 b3 = sha256(abi.encodePacked(b0 ^ b2, uint8(3), suffix));
+        bytes32 b4 = sha256(abi.encodePacked(b0 ^ b3, uint8(4), suffix));
+        return abi.encodePacked(b1, b2, b3, b4);
+    }
+
+    /// @dev Reduces the 64 bytes at `offset` mod p (MODEXP with exponent 1) and maps them to the curve.
+    function _mapToG1(bytes memory uniform, uint256 offset, uint256 gasLimit)
+        private
+        view
+        returns (G1Point memory point)
+    {
+        bool reduced;
+        bool mapped;
         assembly ("memory-safe") {
-            // A call that fails leaves its mark in `failed`; checked once, before the point is handed out.
-            function run(limit, target, input, inputSize, output, outputSize, before) -> after_ {
-                after_ := before
-                let ok := staticcall(limit, target, input, inputSize, output, outputSize)
-                if iszero(and(ok, eq(returndatasize(), outputSize))) { after_ := target }
-            }
-
-            // block := (b_0 xor b_{i-1}) | i | DST_prime
-            let block_ := mload(0x40)
-            let blockSize := add(33, mload(suffix))
-            mcopy(add(block_, 33), add(suffix, 32), mload(suffix))
-            let uniform := add(block_, and(add(blockSize, 31), not(31)))
-            let previous := 0
-            for { let i := 1 } lt(i, 5) { i := add(i, 1) } {
-                mstore(block_, xor(first, previous))
-                mstore8(add(block_, 32), i)
-                let output := add(uniform, shl(5, sub(i, 1)))
-                mstore(output, 0)
-                failed := run(gasLimit, 0x02, block_, blockSize, output, 32, failed)
-                previous := mload(output)
-            }
-
-            // MODEXP input: lengths 64, 1, 64 | base | exponent 1 | p. Output: a padded coordinate.
-            let input := add(uniform, 128)
+            let input := mload(0x40)
             mstore(input, 64)
             mstore(add(input, 32), 1)
             mstore(add(input, 64), 64)
+            mcopy(add(input, 96), add(add(uniform, 32), offset), 64)
             mstore8(add(input, 160), 1)
             mstore(add(input, 161), P_HIGH)
             mstore(add(input, 193), P_LOW)
-            let sum := add(input, 256)
-            for { let i := 0 } lt(i, 2) { i := add(i, 1) } {
-                mcopy(add(input, 96), add(uniform, shl(6, i)), 64)
-                let mapped := add(sum, shl(7, i))
-                calldatacopy(mapped, calldatasize(), 128)
-                failed := run(gasLimit, 0x05, input, 225, mapped, 64, failed)
-                failed := run(gasLimit, 0x10, mapped, 64, mapped, 128, failed)
-            }
-            failed := run(gasLimit, 0x0b, sum, 256, point, 128, failed)
+            reduced := staticcall(gasLimit, 0x05, input, 225, input, 64)
+            reduced := and(reduced, eq(returndatasize(), 64))
+            mapped := staticcall(gasLimit, 0x10, input, 64, point, 128)
+            mapped := and(mapped, eq(returndatasize(), 128))
         }
-        if (failed != address(0)) revert PrecompileFailed(failed);
+        if (!reduced) revert PrecompileFailed(MODEXP);
+        if (!mapped) revert PrecompileFailed(MAP_FP_TO_G1);
     }
 }
