@@ -228,6 +228,11 @@ def _write_new(path: Path, keystore: dict[str, Any]) -> None:
             Reason.STORE_EXISTS,
             f"{path} exists and is not overwritten; a key that is lost cannot be made again",
         ) from None
+    except OSError as error:
+        raise Refused(
+            Reason.STORE_MISSING,
+            f"{path} cannot be created ({error.strerror}); make its directory, owned by this user",
+        ) from None
     with os.fdopen(descriptor, "wb") as file:
         file.write(json.dumps(keystore, indent=2).encode())
         file.flush()

@@ -206,7 +206,7 @@ class _Reader:
                 f"this does not read as an expression ({error.msg}); write for example `shares > 0 and "
                 "assets * 10_000 // shares < 9_900`",
             ) from None
-        except (ValueError, RecursionError, MemoryError):
+        except (RecursionError, MemoryError):  # how deep Python itself reads differs by release
             raise _refusal(1, f"nested too deeply; stay below {MAX_EXPRESSION_DEPTH} levels") from None
         return self._condition(tree.body, depth=1)
 

@@ -47,16 +47,17 @@ def arm(point: str, journal: Journal) -> None:
         # a trigger's function runs inside the INSERT, when the row is already in the page cache
         connection.create_function("die", 0, die)
         connection.execute("CREATE TEMP TRIGGER t AFTER INSERT ON signed BEGIN SELECT die(); END")
-    honest = node.attest.signer.attest
+    room: Any = node.attest.signer
+    honest = room.attest
     if point == "before-signing":
-        node.attest.signer.attest = lambda *_arguments: die()  # type: ignore[assignment]
+        room.attest = lambda *_arguments: die()
     if point == "after-signing":
 
         def sign_and_die(*arguments: Any) -> Any:
             honest(*arguments)
             die()
 
-        node.attest.signer.attest = sign_and_die
+        room.attest = sign_and_die
 
 
 async def main(path: Path, point: str, evidence: str) -> None:

@@ -80,7 +80,7 @@ def test_a_keystore_of_the_default_strength_opens(tmp_path: Path) -> None:
 def test_the_transaction_account_comes_back(tmp_path: Path) -> None:
     address = create_transaction_keystore(tmp_path / "tx.json", PASSWORD, work_factor=WORK_FACTOR)
 
-    assert load_transaction_keystore(tmp_path / "tx.json", PASSWORD).address == address
+    assert load_transaction_keystore(tmp_path / "tx.json", PASSWORD).address == str(address)
 
 
 def test_the_identity_comes_back_and_differs_from_the_next(tmp_path: Path) -> None:
@@ -103,6 +103,13 @@ def test_a_keystore_is_never_overwritten(tmp_path: Path, kind: str) -> None:
 
     assert refusal_of(lambda: make_keystore(tmp_path, kind)).reason is Reason.STORE_EXISTS
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+def test_a_keystore_in_a_missing_directory_is_refused(tmp_path: Path, kind: str) -> None:
+    refusal = refusal_of(lambda: make_keystore(tmp_path / "none", kind))
+
+    assert refusal.reason is Reason.STORE_MISSING
 
 
 @pytest.mark.parametrize("kind", LOADERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ async def test_signing_again_gives_the_same_bytes(tmp_path: Path) -> None:
     [{"evidence_hash": make_bytes32("other")}, {"actions": ()}, {"header_hash": make_bytes32("other")}],
     ids=str,
 )
-async def test_another_alert_for_the_same_slot_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+async def test_another_alert_for_the_same_slot_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     async with create_journal(tmp_path / "j.db", make_public_key(0)) as journal:
         signer = Signer(make_secret(0), journal)
         await signer.attest(make_alert(), INDEX)

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -23,7 +24,7 @@ SCHEMA = Schema(
 )
 
 
-def insert(name: str, value: int) -> object:
+def insert(name: str, value: int) -> Callable[[sqlite3.Connection], object]:
     return lambda connection: connection.execute("INSERT INTO facts VALUES (?, ?)", (name, value))
 
 
@@ -71,14 +72,14 @@ def modes_in(directory: Path) -> dict[str, int]:
 async def make_store(path: Path) -> None:
     async with create_store(path, SCHEMA) as store:
         for number in range(200):
-            await store.transact(insert(f"fact {number}", number))  # type: ignore[arg-type]
+            await store.transact(insert(f"fact {number}", number))
 
 
 async def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
 
     async with create_store(path, SCHEMA) as store:
-        await store.transact(insert("a", 1))  # type: ignore[arg-type]
+        await store.transact(insert("a", 1))
     async with open_store(path, SCHEMA) as store:
         assert await read_all(store) == [("a", 1)]
 
@@ -113,7 +114,7 @@ async def test_a_full_disk_is_broken(tmp_path: Path) -> None:
         store._connection.execute(f"PRAGMA max_page_count={pages}")
 
         with pytest.raises(Broken, match="full"):
-            await store.transact(insert("x" * 100_000, 1))  # type: ignore[arg-type]
+            await store.transact(insert("x" * 100_000, 1))
 
         assert await read_all(store) == []
 
@@ -147,6 +148,13 @@ async def test_creating_over_an_existing_store_is_refused(tmp_path: Path) -> Non
     refusal = await refusal_of(create_store(tmp_path / "a.db", SCHEMA))
 
     assert refusal.reason is Reason.STORE_EXISTS
+
+
+async def test_a_store_in_a_missing_directory_is_refused(tmp_path: Path) -> None:
+    refusal = await refusal_of(create_store(tmp_path / "none" / "a.db", SCHEMA))
+
+    assert refusal.reason is Reason.STORE_MISSING
+    assert "make its directory" in refusal.message
 
 
 async def test_a_missing_store_is_refused_and_not_created(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consensus.alert import compute_rule_id
+from consensus.alert import Alert, compute_rule_id
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.types import BlockHash, BlockNumber, ChainId, Seconds
 from node.evaluate.alerts import build_alert
@@ -360,7 +360,7 @@ def test_an_engine_that_saw_a_reorganisation_signs_the_same_alerts(
     trio.run(compare)
 
 
-def alerts_of(policy: Policy, said: Sequence[Finding | Unknown]) -> list[object]:
+def alerts_of(policy: Policy, said: Sequence[Finding | Unknown]) -> list[Alert]:
     return [
         build_alert(
             finding,

@@ -183,6 +183,19 @@ def test_what_is_outside_the_language_is_refused_at_its_column(
         assert refusal.value.message.startswith(f"column {column}:")
 
 
+@pytest.mark.parametrize("limit", [RecursionError, MemoryError])
+def test_a_limit_of_pythons_own_parser_is_a_refusal(
+    monkeypatch: pytest.MonkeyPatch, limit: type[Exception]
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise limit
+
+    monkeypatch.setattr("ast.parse", fail)
+
+    with pytest.raises(Refused, match="nested too deeply"):
+        parse_condition("x > 1", signals=SIGNALS)
+
+
 @given(
     st.text(max_size=200)
     | st.text(alphabet="xyz0123456789()+-*/%<>=!andortpev, .'\"[]{}:~^&|@", max_size=300)

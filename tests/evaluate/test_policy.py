@@ -273,6 +273,11 @@ def test_hostile_documents_are_refused(content: bytes) -> None:
     assert refusal.value.reason is Reason.POLICY_INVALID
 
 
+def test_more_values_than_a_policy_needs_are_refused_before_a_tree_is_built() -> None:
+    with pytest.raises(Refused, match="more than 20000 values"):
+        parse_policy(b"name: [" + b"a," * 30_000 + b"]")
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="cannot be read"):
         read_policy(tmp_path / "none.yaml")
