@@ -234,25 +234,24 @@ def verify_batch(
     message = _hash_to_g1(purpose, digest)
 
     def is_good(start: int, stop: int) -> bool:
-        if stop - start == 1:  # exact where it convicts
+        if stop - start == 1:  # one key needs no coefficient
             return _is_signed(keys[start], signatures[start], message)
         factors = coefficients[start:stop]
         signature = G1Point.multiexp_unchecked(signatures[start:stop], factors)
         key = G2Point.multiexp_unchecked(keys[start:stop], factors)
         return _is_signed(key, signature, message)
 
-    bad: list[int] = []
-    ranges = [(0, len(signed))]
-    while ranges:
-        start, stop = ranges.pop()
-        if is_good(start, stop):
-            continue
+    def find_bad(start: int, stop: int, *, is_known_bad: bool = False) -> list[int]:
+        if not is_known_bad and is_good(start, stop):
+            return []
         if stop - start == 1:
-            bad.append(start)
-            continue
+            return [start]
         middle = (start + stop) // 2
-        ranges += [(middle, stop), (start, middle)]
-    return tuple(bad)
+        left = find_bad(start, middle)
+        # the product of both halves is not one: where the left is good, the right needs no check
+        return left + find_bad(middle, stop, is_known_bad=not left)
+
+    return tuple(find_bad(0, len(signed)))
 
 
 def hash_to_curve(message: bytes, tag: bytes) -> bytes:

@@ -306,6 +306,11 @@ def test_an_operator_index_out_of_range_is_refused(index: Any, reason: Reason) -
     assert reason_of(lambda: decode(repacked(lambda fields: fields.__setitem__(2, index)))) == reason
 
 
+@pytest.mark.parametrize("changes", [{"alert": b"alert"}, {"signature": b"\x80" * 48}])
+def test_an_attestation_of_unparsed_parts_cannot_be_built(changes: dict[str, Any]) -> None:
+    assert reason_of(lambda: replace(make_attestation(), **changes)) == Reason.WRONG_TYPE
+
+
 # --- membership
 
 
