@@ -33,6 +33,7 @@ class EndpointDouble:
     def __init__(self, name: str, upstream: str, http: httpx.AsyncClient) -> None:
         self.name = name
         self.lie: Lie = honest
+        self.refused: dict[str, str] = {}
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.body: bytes | None = None
@@ -83,12 +84,18 @@ class EndpointDouble:
             return _response(connection, self.status, b"{}", self.headers)
         if self.body is not None:
             return _response(connection, 200, self.body, self.headers)
-        headers = {"content-type": "application/json"}
-        answered = (await self._http.post(self._upstream, content=body, headers=headers)).json()
-        answers = answered if isinstance(answered, list) else [answered]
+        answers = [await self._answer(call) for call in calls]
         told = [self.lie(c["method"], c["params"], a) for c, a in zip(calls, answers, strict=True)]
         content = msgspec.json.encode(told if isinstance(request, list) else told[0])
         return _response(connection, 200, content, {})
+
+    async def _answer(self, call: dict[str, Any]) -> dict[str, Any]:
+        """The upstream's answer, or the words with which this endpoint refuses to pass the method on."""
+        if call["method"] in self.refused:
+            error = {"code": -32000, "message": self.refused[call["method"]]}
+            return {"jsonrpc": "2.0", "id": call["id"], "error": error}
+        answer: dict[str, Any] = (await self._http.post(self._upstream, json=call)).json()
+        return answer
 
 
 async def _read_request(stream: trio.SocketStream, connection: h11.Connection) -> bytes | None:
