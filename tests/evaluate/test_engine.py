@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus.alert import Alert, compute_rule_id
@@ -307,6 +307,7 @@ async def test_statistics_count_blocks_findings_and_unknowns() -> None:
 _values = st.lists(st.sampled_from([0, 50, 101, 200, None]), min_size=1, max_size=40)
 
 
+@settings(deadline=None)
 @given(
     values=_values,
     start=st.integers(0, 39),
@@ -331,6 +332,7 @@ def test_an_engine_that_starts_late_signs_the_same_alerts(
     trio.run(compare)
 
 
+@settings(deadline=None)
 @given(
     common=st.lists(st.sampled_from([0, 101]), min_size=1, max_size=8),
     abandoned=st.lists(st.sampled_from([0, 101, None]), min_size=1, max_size=8),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from consensus.errors import Reason, Refused
@@ -196,6 +196,7 @@ def test_a_limit_of_pythons_own_parser_is_a_refusal(
         parse_condition("x > 1", signals=SIGNALS)
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=200)
     | st.text(alphabet="xyz0123456789()+-*/%<>=!andortpev, .'\"[]{}:~^&|@", max_size=300)
@@ -234,11 +235,13 @@ _conditions = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(_conditions)
 def test_the_canonical_text_reads_back_as_the_same_tree(condition: Condition) -> None:
     assert parse_condition(canonical_text(condition), signals=SIGNALS) == condition
 
 
+@settings(deadline=None)
 @given(_conditions, st.fixed_dictionaries({name: st.integers(-(2**256), 2**256) for name in SIGNALS}))
 def test_evaluation_agrees_with_python_wherever_it_gives_a_verdict(
     condition: Condition, now: dict[str, int]
@@ -255,6 +258,7 @@ def test_evaluation_agrees_with_python_wherever_it_gives_a_verdict(
         assert said is eval(canonical_text(condition), {"__builtins__": {}}, scope)
 
 
+@settings(deadline=None)
 @given(_conditions, st.integers(-(MAX_MAGNITUDE**2), MAX_MAGNITUDE**2))
 def test_evaluation_of_any_value_ends_in_a_verdict_or_undefined(condition: Condition, value: int) -> None:
     said = compute_truth(condition, dict.fromkeys(reads_of(condition), value))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from eth_abi.abi import encode
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus.alert import Level
@@ -283,6 +283,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_policy(tmp_path / "none.yaml")
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=300) | st.text(alphabet="a: \n-[]{}&*!|>'\"#%@`?,1\t", max_size=200).map(str.encode)
 )
@@ -291,6 +292,7 @@ def test_no_content_raises_anything_but_a_refusal(content: bytes) -> None:
         parse_policy(content)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(make_policy_text()) - 1), st.characters(codec="utf-8"))
 def test_no_single_change_raises_anything_but_a_refusal(position: int, character: str) -> None:
     text = make_policy_text()

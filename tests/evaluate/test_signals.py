@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from eth_abi.abi import encode
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus.errors import Reason
@@ -70,6 +70,7 @@ def test_what_is_not_of_the_declared_types_has_no_value(types: str, returned: by
     assert decoded.reason is Reason.SIGNAL_UNDEFINED
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=200), st.sampled_from(["uint256", "int8", "bool", "address", "bytes4", "uint8,int16"])
 )
