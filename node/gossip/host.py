@@ -24,13 +24,14 @@ from libp2p.peer.peerinfo import PeerInfo
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
+from consensus.attestation import MAX_ATTESTATION_BYTES
 from consensus.errors import Reason, Unavailable
 from node.gossip import hardening
 from node.gossip.budgets import Budgets, Limits
 from node.gossip.door import Door
 from node.gossip.hardening import GuardedPubsub, close_connection, peer_name
 from node.gossip.push import PUSH_PROTOCOL, SendQueue, read_frames, write_frames
-from node.gossip.redial import Backoff
+from node.gossip.redial import Backoff, resolve
 from node.gossip.transport import Addresses, Path, PeerId, Received, TransportStatistics
 
 SEED_BYTES = 32
@@ -54,14 +55,14 @@ class HostConfig:
         seed: 32 bytes of the ed25519 identity.
         listen: multiaddr such as /ip4/0.0.0.0/tcp/4001; port 0 takes a free one.
         announce: multiaddrs that peers are told instead of `listen`; empty for none.
-        topic: pubsub topic; name the network in it, so that two networks never mix.
+        topic: pubsub topic; `room.compute_topic` names the network in it, so that two never mix.
         max_payload_bytes: longer payloads are neither sent nor taken.
     """
 
     seed: bytes = field(repr=False)
     listen: str
     topic: str
-    max_payload_bytes: int
+    max_payload_bytes: int = MAX_ATTESTATION_BYTES
     announce: Addresses = ()
     limits: Limits = field(default_factory=Limits)
     send_queue_payloads: int = 256
@@ -90,14 +91,18 @@ def peer_id_of_seed(seed: bytes) -> PeerId:
 def addresses_by_peer(multiaddrs: Iterable[str]) -> dict[PeerId, Addresses]:
     """Group multiaddrs that end in /p2p/<peer id> by that id.
 
-    Raises ValueError for one that names no peer.
+    Raises ValueError for one that is no multiaddr, or names no peer.
     """
     grouped: dict[PeerId, Addresses] = {}
     for text in multiaddrs:
-        address, separator, peer = text.rpartition("/p2p/")
-        if not separator or not address or not peer:
-            raise ValueError(f"expected a multiaddr ending in /p2p/<peer id>, got {text!r}")
-        peer_id = peer_name(ID.from_string(peer))
+        address, _, peer = text.rpartition("/p2p/")
+        try:
+            Multiaddr(address)
+            peer_id = peer_name(ID.from_string(peer))
+        except Exception as error:  # multiaddr and base58 raise trees of their own
+            raise ValueError(
+                f"expected a multiaddr ending in /p2p/<peer id>, got {text!r}: {error}"
+            ) from error
         grouped[peer_id] = (*grouped.get(peer_id, ()), address)
     return grouped
 
@@ -161,6 +166,7 @@ class Libp2pTransport:
             max_payloads=config.pubsub_backlog_payloads,
             on_drop=lambda: self.door.count(Reason.PUBSUB_BACKLOG_FULL),
         )
+        self._spreading = trio.CancelScope()
         self._reading: dict[PeerId, INetStream] = {}
         self.router = hardening.gossipsub()
         self.pubsub = GuardedPubsub(host, self.router, topic=config.topic, door=self.door)
@@ -251,6 +257,12 @@ class Libp2pTransport:
             drops=self.door.drops,
         )
 
+    def stop_tending(self) -> None:
+        """Redial nobody and send nothing more, as the host closes."""
+        self._spreading.cancel()
+        for link in self._links.values():
+            link.scope.cancel()
+
     # --- pushing
 
     def _require_sendable(self, payload: bytes) -> None:
@@ -311,7 +323,7 @@ class Libp2pTransport:
         self._host.get_peerstore().clear_addrs(link.peer)
         try:
             with trio.fail_after(self._config.dial_seconds):
-                await self._host.connect(PeerInfo(link.peer, [Multiaddr(address)]))
+                await self._host.connect(PeerInfo(link.peer, [Multiaddr(await resolve(address))]))
         except Exception as error:  # noqa: BLE001 - each way for a dial to fail has the same answer: later again
             _log.debug("peer.dial_failed", peer_id=peer_name(link.peer), error=repr(error))
             return False
@@ -385,6 +397,10 @@ class Libp2pTransport:
 
     async def spread(self) -> None:
         """Publish the backlog by pubsub, no faster than the peers' queues drain."""
+        with self._spreading:
+            await self._spread()
+
+    async def _spread(self) -> None:
         while True:
             payload = await self._backlog.take()
             with trio.move_on_after(PUBSUB_PATIENCE_SECONDS):
@@ -497,7 +513,10 @@ async def open_host(
             try:
                 yield transport
             finally:
-                nursery.cancel_scope.cancel()
+                # Not the nursery's scope: what awaits on the way out would raise Cancelled in place of the
+                # block's own error, and the nursery would swallow both.
+                transport.stop_tending()
+        nursery.cancel_scope.cancel()
 
 
 def _require_free(listen: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from consensus.attestation import MAX_ATTESTATION_BYTES
 from consensus.errors import Reason
 from node.gossip.budgets import Budgets, Limits
 from node.gossip.door import Door
@@ -27,7 +28,7 @@ def _loses_nothing(_sender: PeerId, _receiver: PeerId, _path: Path) -> bool:
 class MemoryConfig:
     """The bounds of each transport in a network."""
 
-    max_payload_bytes: int = 16_384
+    max_payload_bytes: int = MAX_ATTESTATION_BYTES
     inbox_payloads: int = 2_048
     limits: Limits = field(default_factory=Limits)
 

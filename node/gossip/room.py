@@ -48,6 +48,11 @@ class RoomStatistics:
     transport: TransportStatistics
 
 
+def compute_topic(network_id: NetworkId) -> str:
+    """The pubsub topic of one network."""
+    return f"tocsin/attest/1/{network_id.hex()}"
+
+
 class GossipRoom:
     """Between the pipeline's channels and a transport.
 

@@ -81,6 +81,32 @@ async def test_peer_that_restarts_is_connected_again() -> None:
             await eventually(lambda: len(hosts[0].statistics().connected) == 1)
 
 
+async def test_peer_is_found_by_its_host_name() -> None:
+    async with open_host(make_config(0)) as first, open_host(make_config(1)) as second:
+        port = address_of(first).rpartition("/")[2]
+
+        await first.register({second.peer_id: ()})
+        await second.register({first.peer_id: (f"/dns4/localhost/tcp/{port}",)})
+
+        await eventually(lambda: len(first.statistics().connected) == 1)
+
+
+async def test_cancelled_host_frees_its_port_and_tells_its_peers() -> None:
+    port = _free_port()
+    async with open_hosts(1) as (host,):
+        with trio.CancelScope() as scope:
+            async with open_host(make_config(2, listen=f"/ip4/127.0.0.1/tcp/{port}")) as cancelled:
+                for each in (host, cancelled):
+                    await each.register(book_of([host, cancelled]))
+                await eventually(lambda: len(host.statistics().connected) == 1)
+                scope.cancel()
+                await trio.sleep_forever()
+
+        await eventually(lambda: host.statistics().connected == ())
+        async with open_host(make_config(2, listen=f"/ip4/127.0.0.1/tcp/{port}")) as again:
+            assert again.listening_on == (f"/ip4/127.0.0.1/tcp/{port}",)
+
+
 async def test_joined_is_told_on_every_reconnect() -> None:
     port = _free_port()
     async with open_hosts(1) as (host,):
@@ -123,6 +149,14 @@ async def test_frozen_peer_does_not_hurt_the_others_and_is_dropped() -> None:
         await receive(hosts[1], b"echo speak")
 
 
+async def test_error_inside_the_block_is_not_swallowed() -> None:
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with open_hosts(2) as hosts:
+            raise LookupError(f"something of the caller's with {len(hosts)} hosts")
+
+    assert caught.value.subgroup(LookupError) is not None
+
+
 async def test_port_of_another_process_is_refused() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -153,8 +187,12 @@ def test_addresses_are_grouped_by_peer() -> None:
     book = addresses_by_peer([f"/ip4/10.0.0.1/tcp/1/p2p/{peer}", f"/dns4/a.example/tcp/2/p2p/{peer}"])
 
     assert book == {peer: ("/ip4/10.0.0.1/tcp/1", "/dns4/a.example/tcp/2")}
+
+
+@pytest.mark.parametrize("text", ["/ip4/10.0.0.1/tcp/1", "nonsense/p2p/12D3", "/ip4/10.0.0.1/tcp/1/p2p/0OIl"])
+def test_address_without_a_peer_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="ending in /p2p/<peer id>"):
-        addresses_by_peer(["/ip4/10.0.0.1/tcp/1"])
+        addresses_by_peer([text])
 
 
 async def _assert_burst(hosts: Sequence[Libp2pTransport]) -> None:
