@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import trio
+from eth_typing import ChecksumAddress, HexAddress, HexStr
 from web3 import Web3
 from web3.contract import Contract
 from web3.logs import DISCARD
@@ -83,10 +84,14 @@ class Deployer:
 
     async def read(self, name: str, at: Address, function: str, *arguments: Any) -> Any:
         """What a view says at the latest block: one value, or a tuple."""
-        encoded = self.encode(name, function, *arguments)
-        returned = await self._pool.call("eth_call", ({"to": at, "data": encoded}, "latest"))
-        values = load_artifact(name).decode(function, bytes.fromhex(str(returned)[2:]))
+        artifact = load_artifact(name)
+        values = artifact.decode(function, await self.call(at, artifact.encode(function, *arguments)))
         return values[0] if len(values) == 1 else values
+
+    async def call(self, at: Address, data: bytes) -> bytes:
+        """What a contract answers at the latest block, as it answers."""
+        returned = await self._pool.call("eth_call", ({"to": at, "data": f"0x{data.hex()}"}, "latest"))
+        return bytes.fromhex(str(returned)[2:])
 
     async def read_address(self, name: str, at: Address, function: str, *arguments: Any) -> Address:
         """The same for a view that says one address, which leaves in EIP-55 form."""
@@ -98,7 +103,11 @@ class Deployer:
 
     def decode_log(self, name: str, event: str, receipt: dict[str, Any]) -> dict[str, Any]:
         """The arguments of the one `event` in a receipt, by name."""
-        (log,) = _contract(name)(self.governance).events[event]().process_receipt(receipt, errors=DISCARD)
+        (log,) = (
+            _contract(name)(ChecksumAddress(HexAddress(HexStr(self.governance))))
+            .events[event]()
+            .process_receipt(receipt, errors=DISCARD)
+        )
         return dict(log["args"])
 
     async def timestamp(self) -> Seconds:

@@ -1,137 +1,144 @@
-"""The demonstration's protocols: a lending pool with a real hole on chain one, a vault on chain two.
+"""The made-up attack: a lending pool with a real hole, six honest users, and somebody who found the hole.
 
-Six honest users trade; the attacker borrows and takes the collateral back out, block after block, until
-nothing is left or somebody stops it.
+The attacker borrows and takes the collateral back out, block after block, until nothing is left or somebody
+stops it.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from consensus.alert import Level
-from consensus.fields import keccak256
-from consensus.types import Address
+from consensus.alert import Level, compute_action_id
+from consensus.types import ActionId, Address
 from node.devnet.deployer import Deployer
-from node.devnet.guarding import (
-    COMPARE_AT_MOST,
-    Trust,
-    allow_action,
-    approve_policy,
-    create_guardian,
-    let_call,
-)
-from node.evaluate.policy import Policy, parse_policy
+from node.devnet.guarding import COMPARE_AT_MOST, allow_action, approve_policy, create_guardian, let_call
+from node.devnet.network import Ground
+from node.devnet.scenario import Money
+from node.devnet.vault import ACTION as VAULT_ACTION
+from node.devnet.vault import ONE, ROLE_BRAKE, GuardedVault, deploy_vault, selector
+from node.evaluate.policy import read_policy
 
-LIQUIDITY = 1_000_000 * 10**18
-HONEST_COLLATERAL = 20_000 * 10**18
-HONEST_DEBT = 14_000 * 10**18  # of 15,000 possible: little slack, so one theft breaks the invariant
-ATTACK_CAPITAL = 100_000 * 10**18
-VAULT_ASSETS = 500_000 * 10**18
-ONE = 10**18
-BORROW_BRAKE = 5_000 * 10**18  # per block, all accounts together
-WITHDRAW_BRAKE = 10_000 * 10**18  # per hour, all holders together
-ROLE_PAUSE, ROLE_BRAKE = 1, 2
+LIQUIDITY = 1_000_000 * ONE
+HONEST_COLLATERAL = 20_000 * ONE
+HONEST_DEBT = 14_000 * ONE  # of 15,000 possible: little slack, so one theft breaks the invariant
+ATTACK_CAPITAL = 100_000 * ONE
+BORROW_BRAKE = 5_000 * ONE  # per block, all accounts together
+ROLE_PAUSE = 1
+STRIKES = 14  # enough to take everything, were nobody to look
+MUST_FAIL = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lending:
-    """Where everything is, and the policy that watches it."""
+class LendingScenario:
+    """Implements `Scenario`."""
 
-    pool: Address
-    debt_token: Address
-    collateral_token: Address
-    guardian: Address
-    attack: Address
-    users: tuple[Address, ...]
-    attacker: Address
-    vault: Address
-    vault_guardian: Address
-    policy: Policy
-    policy_file: Path
+    title = "a lending pool is drained through a hole in its collateral check"
+    must_fail = MUST_FAIL
+
+    def __init__(
+        self,
+        home: Deployer,
+        *,
+        pool: Address,
+        guardian: Address,
+        attack: Address,
+        vault: GuardedVault,
+        policy_file: Path,
+        seed: int = 7,
+    ) -> None:
+        self.home = home
+        self.pool = pool
+        self.guardian = guardian
+        self.vault = vault
+        self.policy_file = policy_file
+        self.names: Mapping[ActionId, str] = {
+            compute_action_id("pause"): "pause the pool",
+            compute_action_id("borrow-cap"): "cap the pool's borrowing",
+            compute_action_id(VAULT_ACTION): "limit the vault's withdrawals",
+        }
+        self.users, self.attacker = users_and_attacker(home)
+        strike = {"from": self.attacker, "to": attack, "data": home.encode("DrainAttack", "strike")}
+        self.strikes: Sequence[Mapping[str, Any]] = [strike] * STRIKES
+        self._random = random.Random(seed)
+        self._owed = dict.fromkeys(self.users, 0)
+
+    async def trade(self) -> str:
+        """Somebody takes a small loan, or pays it back; never below full backing."""
+        user = self._random.choice(self.users)
+        owed = self._owed[user]
+        amount = owed or self._random.randint(100, 900) * ONE
+        self._owed[user] = 0 if owed else amount
+        data = self.home.encode("LendingPool", "repay" if owed else "borrow", amount)
+        await self.home.submit({"from": user, "to": self.pool, "data": data})
+        return f"{'repays' if owed else 'borrows'} {Money(units=amount, decimals=18, symbol='DUSD')}"
+
+    async def at_risk(self) -> Money:
+        units = int(await self.home.read("LendingPool", self.pool, "liquidity"))
+        return Money(units=units, decimals=18, symbol="DUSD")
+
+    async def is_closed(self) -> bool:
+        return bool(await self.home.read("LendingPool", self.pool, "paused"))
+
+    async def is_second_braked(self) -> bool:
+        return await self.vault.is_braked()
+
+    def who(self, account: Address) -> str | None:
+        return f"user {self.users.index(account) + 1}" if account in self.users else None
 
 
-def _selector(signature: str) -> bytes:
-    return keccak256(signature.encode())[:4]
+def users_and_attacker(home: Deployer) -> tuple[tuple[Address, ...], Address]:
+    """Which of the chain's own accounts play whom."""
+    return home.accounts[2:8], home.accounts[9]
 
 
-async def deploy_lending(
-    home: Deployer, away: Deployer, *, home_trust: Trust, away_trust: Trust, folder: Path
-) -> Lending:
+async def deploy_lending(ground: Ground) -> tuple[LendingScenario, Path]:
     """Deploy both protocols with their guardians, let users in, and approve the policy on both chains."""
+    home = ground.home
     debt = await home.deploy("DemoToken", "Demo Dollar", "DUSD")
     collateral = await home.deploy("DemoToken", "Demo Ether", "DETH")
     manager = await home.deploy("AccessManager", home.governance)
     pool = await home.deploy("LendingPool", manager, collateral, debt, ONE)
-    guardian = await create_guardian(home, home_trust)
+    guardian = await create_guardian(home, ground.home_trust)
+    await _let_guardian_brake(home, manager, pool, guardian)
+    vault = await deploy_vault(ground.away, ground.away_trust)
+
+    policy_file = ground.directory / "lending.yaml"
+    policy_file.write_text(_policy_text(home, pool, guardian, vault))
+    policy_hash = read_policy(policy_file).hash
+    await approve_policy(home, guardian, policy_hash)
+    await approve_policy(vault.chain, vault.guardian, policy_hash)
+
+    users, attacker = users_and_attacker(home)
+    await _let_users_in(home, pool, debt, collateral, users)
+    attack = await home.deploy_as(attacker, "DrainAttack", pool)
+    await home.send("DemoToken", collateral, "mint", attack, ATTACK_CAPITAL)
+    scenario = LendingScenario(
+        home, pool=pool, guardian=guardian, attack=attack, vault=vault, policy_file=policy_file
+    )
+    return scenario, policy_file
+
+
+async def _let_guardian_brake(home: Deployer, manager: Address, pool: Address, guardian: Address) -> None:
+    """Two adapters with one right each: to pause, and to cap borrowing."""
     pauser = await home.deploy("PausableAdapter", guardian, pool)
-    set_cap = _selector("setBorrowCap(uint256)")
+    set_cap = selector("setBorrowCap(uint256)")
     brake = await home.deploy(
         "AccessManagedAdapter",
         guardian,
         pool,
         set_cap + BORROW_BRAKE.to_bytes(32, "big"),
-        set_cap,  # the adapter puts back what it found
-        _selector("borrowCapPerBlock()"),
+        set_cap,
+        selector("borrowCapPerBlock()"),
         COMPARE_AT_MOST,
         BORROW_BRAKE.to_bytes(32, "big"),
     )
-    pause_selectors = [_selector("pause()"), _selector("unpause()")]
-    await let_call(home, manager, pool, pauser, role=ROLE_PAUSE, selectors=pause_selectors)
+    pausing = [selector("pause()"), selector("unpause()")]
+    await let_call(home, manager, pool, pauser, role=ROLE_PAUSE, selectors=pausing)
     await let_call(home, manager, pool, brake, role=ROLE_BRAKE, selectors=[set_cap])
     await allow_action(home, guardian, name="pause", adapter=pauser, level=Level.PAUSE)
     await allow_action(home, guardian, name="borrow-cap", adapter=brake, level=Level.LIMIT)
-
-    vault, vault_guardian = await _deploy_vault(away, away_trust)
-    policy_file = folder / "lending.yaml"
-    policy_file.write_text(_policy_text(home, away, pool, guardian, vault_guardian))
-    policy = parse_policy(policy_file.read_bytes())
-    await approve_policy(home, guardian, policy.hash)
-    await approve_policy(away, vault_guardian, policy.hash)
-
-    users, attacker = home.accounts[2:8], home.accounts[9]
-    await _let_users_in(home, pool, debt, collateral, users)
-    attack = await home.deploy_as(attacker, "DrainAttack", pool)
-    await home.send("DemoToken", collateral, "mint", attack, ATTACK_CAPITAL)
-    return Lending(
-        pool=pool,
-        debt_token=debt,
-        collateral_token=collateral,
-        guardian=guardian,
-        attack=attack,
-        users=users,
-        attacker=attacker,
-        vault=vault,
-        vault_guardian=vault_guardian,
-        policy=policy,
-        policy_file=policy_file,
-    )
-
-
-async def _deploy_vault(away: Deployer, trust: Trust) -> tuple[Address, Address]:
-    """The second protocol: its own governance, its own guardian, the same watchers."""
-    asset = await away.deploy("DemoToken", "Demo Dollar", "DUSD")
-    manager = await away.deploy("AccessManager", away.governance)
-    vault = await away.deploy("Vault", manager, asset, "Demo Vault", "vDUSD")
-    guardian = await create_guardian(away, trust)
-    set_limit = _selector("setWithdrawLimit(uint256)")
-    brake = await away.deploy(
-        "AccessManagedAdapter",
-        guardian,
-        vault,
-        set_limit + WITHDRAW_BRAKE.to_bytes(32, "big"),
-        set_limit,
-        _selector("withdrawLimit()"),
-        COMPARE_AT_MOST,
-        WITHDRAW_BRAKE.to_bytes(32, "big"),
-    )
-    await let_call(away, manager, vault, brake, role=ROLE_BRAKE, selectors=[set_limit])
-    await allow_action(away, guardian, name="withdraw-limit", adapter=brake, level=Level.LIMIT)
-    await away.send("DemoToken", asset, "mint", away.governance, VAULT_ASSETS)
-    await away.send("DemoToken", asset, "approve", vault, VAULT_ASSETS)
-    await away.send("Vault", vault, "deposit", VAULT_ASSETS, away.governance)
-    return vault, guardian
 
 
 async def _let_users_in(
@@ -142,39 +149,14 @@ async def _let_users_in(
     await home.send("LendingPool", pool, "deposit", LIQUIDITY)
     for user in users:
         await home.send("DemoToken", collateral, "mint", user, HONEST_COLLATERAL)
-        await home.send("DemoToken", debt, "mint", user, HONEST_DEBT)
         await home.send("DemoToken", collateral, "approve", pool, HONEST_COLLATERAL, sender=user)
-        await home.send("DemoToken", debt, "approve", pool, 2**255, sender=user)
+        await home.send("DemoToken", debt, "approve", pool, 2 * HONEST_COLLATERAL, sender=user)
         await home.send("LendingPool", pool, "postCollateral", HONEST_COLLATERAL, sender=user)
         await home.send("LendingPool", pool, "borrow", HONEST_DEBT, sender=user)
 
 
-class HonestUsers:
-    """Small loans taken and paid back, chosen by a seed; never below full backing."""
-
-    def __init__(self, chain: Deployer, lending: Lending, *, seed: int = 7) -> None:
-        self._chain = chain
-        self._lending = lending
-        self._random = random.Random(seed)
-        self._extra = dict.fromkeys(lending.users, 0)
-
-    async def trade(self) -> tuple[Address, str, int]:
-        """One user borrows a little more or pays it back; who, what, and how much."""
-        user = self._random.choice(self._lending.users)
-        function, amount = ("repay", self._extra[user]) if self._extra[user] else ("borrow", self._small())
-        self._extra[user] = 0 if function == "repay" else amount
-        data = self._chain.encode("LendingPool", function, amount)
-        await self._chain.submit({"from": user, "to": self._lending.pool, "data": data})
-        return user, function, amount
-
-    def _small(self) -> int:
-        return self._random.randint(100, 900) * ONE
-
-
-def _policy_text(
-    home: Deployer, away: Deployer, pool: Address, guardian: Address, vault_guardian: Address
-) -> str:
-    return f"""# Written by the demonstration: watches the lending pool, brakes the pool and the vault on the other chain.
+def _policy_text(home: Deployer, pool: Address, guardian: Address, vault: GuardedVault) -> str:
+    return f"""# Written by the demonstration: watches the pool, brakes the pool and the vault on the other chain.
 tocsin: 1
 name: demo-lending
 version: 1
@@ -189,8 +171,8 @@ contracts:
     chain_id: {home.chain_id}
     address: "{guardian}"
   vault_guardian:
-    chain_id: {away.chain_id}
-    address: "{vault_guardian}"
+    chain_id: {vault.chain.chain_id}
+    address: "{vault.guardian}"
 
 signals:
   liquidity:
@@ -207,7 +189,7 @@ actions:
     level: limit
   brake_vault:
     guardian: vault_guardian
-    action: withdraw-limit
+    action: {VAULT_ACTION}
     level: limit
   pause_pool:
     guardian: guardian
