@@ -407,13 +407,17 @@ class GuardedPubsub(Pubsub):
         if queue is not None:
             queue.max_message_size = self._max_frame_bytes  # the peer refuses more than that
 
-    def forget_stream(self, peer_id: ID) -> None:
-        """Open the pubsub stream to this peer anew, over whatever connection is left.
+    def forget_streams_beside(self, connection: INetConn) -> None:
+        """Open our pubsub stream to a peer anew when it runs over another connection than this newest one.
 
-        Without this, a peer that was restarted uncleanly stays half meshed in silence for minutes: the
-        library keeps the stream of the dead connection as long as any connection to the peer is alive.
+        Without this, a peer that restarts within moments stays half meshed in silence until somebody
+        publishes: the library keeps the stream of the dead connection as long as any connection to the peer
+        is alive, and never tells the restarted peer what we subscribe to.
         """
-        self._handle_dead_peer(peer_id)
+        peer = connection.muxed_conn.peer_id
+        stream = self.peers.get(peer)
+        if stream is not None and stream.muxed_conn is not connection.muxed_conn:
+            self._handle_dead_peer(peer)
 
     def _expel(self, peer: ID, reason: Reason) -> None:
         self._door.refuse(peer_name(peer), reason)

@@ -422,16 +422,12 @@ class Libp2pTransport:
         """The newest connection to a peer is the one: an older one may be dead without knowing."""
         peer = connection.muxed_conn.peer_id
         older = [other for other in self._swarm.get_connections(peer) if other is not connection]
-        if older:
-            self._nursery.start_soon(self._replace, peer, older)
+        for other in older:
+            self._nursery.start_soon(close_connection, other)
+        self.pubsub.forget_streams_beside(connection)
         link = self._links.get(peer_name(peer))
         if link is not None:
             link.came.set()
-
-    async def _replace(self, peer: ID, older: list[INetConn]) -> None:
-        for connection in older:
-            await close_connection(connection)
-        self.pubsub.forget_stream(peer)
 
     def _on_ban(self, peer_id: PeerId) -> None:
         self._nursery.start_soon(self._disconnect, ID.from_base58(peer_id))
