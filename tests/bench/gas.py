@@ -3,9 +3,9 @@
     python -m tests.bench.gas
 
 One JSON line per case. `gas_verify` is a transaction that only calls the verifier, `gas_pause` one through a
-guardian whose PausableAdapter pauses an OpenZeppelin Pausable. Each pause is the first of a fresh guardian on a
-fresh target ("state": "first-use"), and is read back from the target. Gas is the receipt's: base, calldata and
-execution. Needs the package data (`make contracts`).
+guardian whose PausableAdapter pauses an OpenZeppelin Pausable. Each pause is the first of a fresh guardian on
+a fresh target ("state": "first-use"), and is read back from the target. Gas is the receipt's: base, calldata
+and execution. Needs the package data (`make contracts`).
 """
 
 from __future__ import annotations
@@ -66,7 +66,6 @@ COOLDOWN_SECONDS = 600
 TTL_SECONDS = 3_600
 TX_GAS = 15_000_000
 
-RECEIPT_SECONDS = 30
 _TEN_YEARS = 315_360_000
 
 
@@ -122,13 +121,12 @@ class Chain:
     async def transact(self, data: str, to: str | None = None) -> dict[str, Any]:
         """A mined transaction's receipt; raises when it reverted."""
         transaction = {"from": self.account, "data": data, "gas": hex(TX_GAS)} | ({"to": to} if to else {})
-        transaction_hash = await self.call("eth_sendTransaction", transaction)
-        with trio.fail_after(RECEIPT_SECONDS):
-            while (receipt := await self.call("eth_getTransactionReceipt", transaction_hash)) is None:
-                await trio.sleep(0.01)
+        receipt = await self.call("eth_sendTransactionSync", transaction)
         if int(receipt["status"], 16) != 1:
             await self.call("eth_call", transaction, "latest")  # raises with the revert's reason
-            raise RuntimeError(f"transaction {transaction_hash} reverted, and does not when it is repeated")
+            raise RuntimeError(
+                f"transaction {receipt['transactionHash']} reverted, and does not when it is repeated"
+            )
         return dict(receipt)
 
     async def deploy(self, name: str, *arguments: Any) -> Contract:
