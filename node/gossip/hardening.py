@@ -181,9 +181,9 @@ def plug_inbound_leak(swarm: Swarm, door: Door) -> None:
     """End each inbound handler with *its* connection.
 
     Attack: the library's handler waits for the swarm to end and holds its slot until then; after 300 inbound
-    connections in a lifetime, each long closed, the listener refuses everybody for ever. A stranger needs
-    seconds for that. A second bound keeps one address from holding all slots with handshakes that it never
-    finishes.
+    connections in a lifetime, each long closed, the listener refuses everybody for ever. A member that
+    reconnects does it in a minute, an honest fleet in some weeks. A second bound keeps one address from holding
+    all slots with handshakes that it never finishes.
     """
     handshakes: Counter[str] = Counter()
 

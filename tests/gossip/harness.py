@@ -21,7 +21,7 @@ from node.gossip.transport import Addresses, PeerId, Received
 TOPIC = "tocsin/test"
 MAX_PAYLOAD_BYTES = 16_384
 ATTACKER_SEED = b"\xaa" * 32
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 30.0
 POLL_SECONDS = 0.01
 
 

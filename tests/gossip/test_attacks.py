@@ -332,6 +332,22 @@ async def test_300_connects_by_a_stranger_leave_every_slot_free() -> None:
         await assert_serves(victim, honest, b"after the attack")
 
 
+async def test_connections_that_ended_leave_their_slots_free() -> None:
+    # In the bare library each inbound connection holds its slot for ever: 300 reconnects, and nobody gets in.
+    async with (
+        open_hosts(2, extra={attacker_peer_id(): ()}) as (victim, honest),
+        open_attacker() as attacker,
+    ):
+        slots_before = victim._swarm._inbound_limiter.borrowed_tokens
+
+        for _ in range(8):
+            await attacker.connect(victim)
+            await attacker.swarm.close_peer(victim._host.get_id())
+
+        await eventually(lambda: victim._swarm._inbound_limiter.borrowed_tokens == slots_before)
+        await assert_serves(victim, honest, b"after the attack")
+
+
 async def test_handshakes_that_one_address_leaves_open_are_bounded() -> None:
     async with open_hosts(2) as (victim, honest):
         _, _, host, _, port = str(_address(victim)).split("/")

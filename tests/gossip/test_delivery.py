@@ -149,6 +149,14 @@ async def test_frozen_peer_does_not_hurt_the_others_and_is_dropped() -> None:
         await receive(hosts[1], b"echo speak")
 
 
+async def test_frozen_peer_is_noticed_when_nobody_writes() -> None:
+    settings = {"ping_interval_seconds": 0.5, "ping_timeout_seconds": 0.5}
+    async with open_hosts(1, extra={_lone_peer_id(): ()}, **settings) as hosts, _lone_host(hosts) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+
+        await eventually(lambda: hosts[0].statistics().connected == ())
+
+
 async def test_error_inside_the_block_is_not_swallowed() -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
         async with open_hosts(2) as hosts:
