@@ -37,10 +37,9 @@ class Ballot(Generic[T]):
         """Whether another answer could still change the outcome."""
         return self.decided is None and self._can_be_decided()
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether everybody has answered."""
-        return not self._outstanding
+    def admit(self, voters: tuple[str, ...]) -> None:
+        """Let more endpoints answer, because those so far could not decide it."""
+        self._outstanding.update(voters)
 
     def cast(self, voter: str, answer: Json | RpcFault) -> None:
         """Count one endpoint's answer."""

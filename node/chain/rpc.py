@@ -16,7 +16,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import httpx
 import msgspec
@@ -63,6 +63,25 @@ class RpcStatistics:
     agreed: int
     disagreed: int
     endpoints: tuple[EndpointStatistics, ...]
+
+
+class _Batch(Generic[T]):
+    """Requests that are asked together, and the vote on each."""
+
+    def __init__(self, requests: Sequence[RpcRequest[T]], agreement: int) -> None:
+        self.requests = requests
+        self.ballots = tuple(Ballot(request, (), agreement) for request in requests)
+        self.settled = trio.Event()
+        self._blamed: set[tuple[int, str]] = set()
+
+    def newly_outvoted(self) -> list[str]:
+        """Who contradicts an agreed answer and was not named yet; once for each answer."""
+        outvoted = {
+            (position, name) for position, ballot in enumerate(self.ballots) for name in ballot.outvoted()
+        }
+        fresh = outvoted - self._blamed
+        self._blamed |= fresh
+        return [name for _, name in fresh]
 
 
 class _Told:
@@ -177,15 +196,14 @@ class RpcPool:
         return tuple(outcomes)
 
     async def _agree_batch(self, requests: Sequence[RpcRequest[T]]) -> list[T | NoAgreement]:
+        batch = _Batch(requests, self.agreement)
         asked = self._choose()
-        names = tuple(client.name for client in asked)
-        ballots = [Ballot(request, names, self.agreement) for request in requests]
-        settled = trio.Event()
-        for client in asked:
-            self._stragglers.start_soon(self._vote, client, requests, ballots, settled)
-        await settled.wait()
+        await self._poll(asked, batch)
+        resting = tuple(client for client in self._endpoints if client not in asked)
+        if resting and any(ballot.decided is None for ballot in batch.ballots):
+            await self._poll(resting, batch)
         outcomes: list[T | NoAgreement] = []
-        for request, ballot in zip(requests, ballots, strict=True):
+        for request, ballot in zip(requests, batch.ballots, strict=True):
             if ballot.decided is None:
                 self._disagreed += 1
                 outcomes.append(self._no_agreement(request.method, ballot.describe()))
@@ -194,30 +212,29 @@ class RpcPool:
                 outcomes.append(ballot.decided.value)
         return outcomes
 
-    async def _vote(
-        self,
-        client: EndpointClient,
-        requests: Sequence[RpcRequest[Any]],
-        ballots: Sequence[Ballot[Any]],
-        settled: trio.Event,
-    ) -> None:
+    async def _poll(self, clients: tuple[EndpointClient, ...], batch: _Batch[T]) -> None:
+        """Ask those until every ballot is decided or hopeless."""
+        batch.settled = trio.Event()
+        for ballot in batch.ballots:
+            ballot.admit(tuple(client.name for client in clients))
+        for client in clients:
+            self._stragglers.start_soon(self._vote, client, batch)
+        await batch.settled.wait()
+
+    async def _vote(self, client: EndpointClient, batch: _Batch[Any]) -> None:
         try:
-            answers = await client.ask(requests)
+            answers = await client.ask(batch.requests)
         except EndpointFailed as failure:
-            for ballot in ballots:
+            for ballot in batch.ballots:
                 ballot.abstain(client.name, str(failure))
         else:
-            for ballot, answer in zip(ballots, answers, strict=True):
+            for ballot, answer in zip(batch.ballots, answers, strict=True):
                 ballot.cast(client.name, answer)
-        self._count_outvoted(ballots)
-        if not any(ballot.is_open for ballot in ballots):
-            settled.set()
-
-    def _count_outvoted(self, ballots: Sequence[Ballot[Any]]) -> None:
-        for ballot in ballots:
-            if ballot.is_complete:
-                for client in self._endpoints:
-                    client.outvoted += client.name in ballot.outvoted()
+        blamed = batch.newly_outvoted()
+        for each in self._endpoints:
+            each.outvoted += blamed.count(each.name)
+        if not any(ballot.is_open for ballot in batch.ballots):
+            batch.settled.set()
 
     def _no_agreement(self, method: str, said: str) -> NoAgreement:
         return NoAgreement(

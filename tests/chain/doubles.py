@@ -44,7 +44,13 @@ class EndpointDouble:
         self._upstream = upstream
         self._http = http
         self._asked_again = trio.Event()
+        self._released = trio.Event()
         self.port = 0
+
+    def release(self) -> None:
+        """Answer what hangs, and hang no more."""
+        self.hangs = False
+        self._released.set()
 
     @property
     def endpoint(self) -> Endpoint:
@@ -79,7 +85,7 @@ class EndpointDouble:
         self._asked_again.set()
         self._asked_again = trio.Event()
         if self.hangs:
-            await trio.sleep_forever()
+            await self._released.wait()
         if self.status is not None:
             return _response(connection, self.status, b"{}", self.headers)
         if self.body is not None:

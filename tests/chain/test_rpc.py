@@ -155,11 +155,44 @@ async def test_resting_endpoints_are_asked_all_the_same_when_too_few_are_awake(t
         for double in three:
             double.status = None
         assert await pool.call_agreed("eth_chainId") == "0x7a69"
-        assert pool.statistics().endpoints[1].backoff_seconds == 0
+
+
+async def test_resting_endpoints_are_asked_when_those_awake_do_not_agree(three: Three) -> None:
+    three[0].status, three[0].headers = 429, {"retry-after": "20"}
+    async with pool_of(*three) as pool:
+        await pool.call_agreed("eth_chainId")
+        with trio.fail_after(5):
+            while health(pool, "ada") is not EndpointHealth.LIMITED:
+                await trio.lowlevel.checkpoint()
+        three[0].status = None
+        three[1].lie = answering("0x1")
+        assert await pool.call_agreed("eth_getBalance", (ACCOUNT, "latest")) == hex(10_000 * 10**18)
+        with trio.fail_after(5):
+            while pool.statistics().endpoints[1].outvoted == 0:
+                await trio.lowlevel.checkpoint()
+
+
+async def test_who_is_slow_still_decides_after_the_resting_ones_were_asked(three: Three) -> None:
+    three[0].status, three[0].headers = 429, {"retry-after": "20"}
+    async with pool_of(*three, timeout_seconds=600.0) as pool:
+        await pool.call("eth_chainId")
+        three[0].status, three[1].status, three[2].hangs = None, 500, True
+        results: list[object] = []
+
+        async def ask() -> None:
+            results.append(await pool.call_agreed("eth_gasPrice"))
+
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask)
+                await three[0].wait_asked("eth_gasPrice")
+                assert results == []
+                three[2].release()
+    assert len(results) == 1
 
 
 async def test_an_endpoint_of_another_chain_counts_for_nothing(three: Three) -> None:
-    async with pool_of(*three, chain_id=1) as pool:
+    async with pool_of(three[0], chain_id=1, agreement=1) as pool:
         with pytest.raises(NoAgreement, match="ada serves chain 0x7a69, not 0x1"):
             await pool.call_agreed("eth_getBalance", (ACCOUNT, "latest"))
         assert health(pool, "ada") is EndpointHealth.WRONG_CHAIN
