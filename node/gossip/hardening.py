@@ -182,8 +182,8 @@ def plug_inbound_leak(swarm: Swarm, door: Door) -> None:
 
     Attack: the library's handler waits for the swarm to end and holds its slot until then; after 300 inbound
     connections in a lifetime, each long closed, the listener refuses everybody for ever. A member that
-    reconnects does it in a minute, an honest fleet in some weeks. A second bound keeps one address from holding
-    all slots with handshakes that it never finishes.
+    reconnects does it in a minute, an honest fleet in some weeks. A second bound keeps one address from
+    holding all slots with handshakes that it never finishes.
     """
     handshakes: Counter[str] = Counter()
 

@@ -91,6 +91,21 @@ async def test_peer_is_found_by_its_host_name() -> None:
         await eventually(lambda: len(first.statistics().connected) == 1)
 
 
+async def test_peer_that_was_down_is_reached_within_the_backoff() -> None:
+    # The library itself would refuse to dial for a minute after one failure.
+    port = _free_port()
+    late = make_config(1, listen=f"/ip4/127.0.0.1/tcp/{port}")
+    async with open_host(make_config(0)) as host:
+        await host.register({peer_id_of_seed(late.seed): (f"/ip4/127.0.0.1/tcp/{port}",)})
+        link = host._links[peer_id_of_seed(late.seed)]
+        await eventually(lambda: link.next_address >= 2)  # two dials have begun, so one has failed
+
+        async with open_host(late) as peer:
+            await peer.register({host.peer_id: ()})
+
+            await eventually(lambda: len(host.statistics().connected) == 1, within_seconds=10)
+
+
 async def test_cancelled_host_frees_its_port_and_tells_its_peers() -> None:
     port = _free_port()
     async with open_hosts(1) as (host,):
