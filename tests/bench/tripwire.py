@@ -1,0 +1,86 @@
+"""The least protocol that can ring the bell again and again: a token balance that rises, a target that pauses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from consensus.alert import Level, compute_action_id
+from consensus.fields import keccak256
+from consensus.types import Address
+from node.devnet.guarding import allow_action, approve_policy, create_guardian
+from node.devnet.network import Ground
+from node.evaluate.policy import read_policy
+
+PAUSE = compute_action_id("pause")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tripwire:
+    """Mint a unit to `watched`, and every watcher rings."""
+
+    ground: Ground
+    token: Address
+    watched: Address
+    target: Address
+    guardian: Address
+
+    async def trip(self) -> str:
+        """Send the transaction that shows in the next block; its hash."""
+        home = self.ground.home
+        data = home.encode("DemoToken", "mint", self.watched, 1)
+        return await home.submit({"from": home.governance, "to": self.token, "data": data})
+
+    async def lift(self) -> str:
+        """The owner lifts; the transaction's hash."""
+        home = self.ground.home
+        data = home.encode("Guardian", "lift", PAUSE)
+        return await home.submit({"from": home.governance, "to": self.guardian, "data": data})
+
+
+async def deploy_tripwire(ground: Ground) -> tuple[Tripwire, Path]:
+    """Deploy it under a guardian without a cooldown."""
+    home = ground.home
+    token = await home.deploy("DemoToken", "Wire", "WIRE")
+    target = await home.deploy("PausableTarget", home.governance)
+    guardian = await create_guardian(home, ground.home_trust)
+    adapter = await home.deploy("PausableAdapter", guardian, target)
+    await home.send("PausableTarget", target, "grantRole", keccak256(b"PAUSER_ROLE"), adapter)
+    await allow_action(home, guardian, name="pause", adapter=adapter, level=Level.PAUSE, cooldown_seconds=0)
+    watched = home.accounts[5]
+    policy = ground.directory / "tripwire.yaml"
+    policy.write_text(
+        f"""tocsin: 1
+name: tripwire
+version: 1
+ttl_seconds: 600
+source_chain_id: {home.chain_id}
+contracts:
+  token:
+    chain_id: {home.chain_id}
+    address: "{token}"
+  watched:
+    chain_id: {home.chain_id}
+    address: "{watched}"
+  guardian:
+    chain_id: {home.chain_id}
+    address: "{guardian}"
+signals:
+  held:
+    call: token.balanceOf(address)(uint256)
+    args: [watched]
+actions:
+  pause:
+    guardian: guardian
+    action: pause
+    level: pause
+rules:
+  tripped:
+    kind: expression
+    when: held > prev(held, 1)
+    cooldown_blocks: 0
+    actions: [pause]
+"""
+    )
+    await approve_policy(home, guardian, read_policy(policy).hash)
+    return Tripwire(ground=ground, token=token, watched=watched, target=target, guardian=guardian), policy
