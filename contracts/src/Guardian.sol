@@ -109,6 +109,9 @@ contract Guardian is Ownable {
     /// @notice Gas for one question to an adapter.
     uint256 public constant READ_GAS = 250_000;
 
+    /// @notice Gas for asking an adapter whether it is ready; it asks the target's access control in turn.
+    uint256 public constant READY_GAS = 1_000_000;
+
     uint256 private constant BPS = 10_000;
 
     IQuorumVerifier public immutable verifier;
@@ -370,11 +373,11 @@ contract Guardian is Ownable {
         if (address(adapter) == address(0)) return (false, "UNKNOWN_ACTION");
         if (policyHash == bytes32(0)) return (false, "POLICY_UNSET");
         if (_states[actionId].ownerLifted && _isEngaged(adapter)) return (false, "LEFT_TO_OWNER");
-        try adapter.ready{gas: 1_000_000}() returns (bool ready_, bytes32 why) {
-            return (ready_, why);
-        } catch {
-            return (false, "ADAPTER_FAILED");
-        }
+        (bool answered, bytes memory answer) =
+            BoundedCall.read(address(adapter), READY_GAS, abi.encodeCall(IAdapter.ready, ()));
+        if (!answered || answer.length < 64) return (false, "ADAPTER_FAILED");
+        (uint256 isReady, bytes32 why) = abi.decode(answer, (uint256, bytes32));
+        return (isReady == 1, why);
     }
 
     // ---- checks

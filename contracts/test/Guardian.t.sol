@@ -571,6 +571,28 @@ contract HostileTargetTest is Guarded {
         expectNothingHappened();
     }
 
+    function test_RevertIf_AdapterOrTargetHasNoCode() public {
+        bytes memory data = respondCall();
+        vm.etch(address(target), "");
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                Guardian.ActionFailed.selector,
+                PAUSE,
+                abi.encodeWithSelector(IAdapter.TargetFailed.selector, address(target), "")
+            )
+        );
+        (bool matched,) = address(guardian).call(data);
+        assertTrue(matched, "the revert is the expected one");
+        vm.etch(address(adapter), "");
+        vm.expectRevert(abi.encodeWithSelector(Guardian.ActionFailed.selector, PAUSE, ""));
+        (matched,) = address(guardian).call(data);
+        assertTrue(matched, "the revert is the expected one");
+
+        (bool ready, bytes32 reason) = guardian.readiness(PAUSE);
+        assertFalse(ready);
+        assertEq(reason, bytes32("ADAPTER_FAILED"));
+    }
+
     function test_RevertIf_TargetHasNoEffect() public {
         target.setMode(HostileTarget.Mode.IgnoresPause);
 

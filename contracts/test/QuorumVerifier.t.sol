@@ -364,6 +364,33 @@ contract VerifyTest is Network {
         );
     }
 
+    /// @dev Two keys that cancel: one holder can prove possession of both.
+    function test_RevertIf_SignersKeysCancel() public {
+        uint256 secret = Signer.key(0);
+        bytes memory one = abi.encodePacked(uint16(0), uint96(50), Signer.publicKey(secret));
+        bytes memory other = abi.encodePacked(uint16(1), uint96(50), Signer.publicKey(Signer.ORDER - secret));
+        bytes memory third = abi.encodePacked(uint16(2), uint96(1), Signer.publicKey(Signer.key(2)));
+        bytes memory leaves_ = abi.encodePacked(keccak256(one), keccak256(other), keccak256(third));
+        bytes memory header_ = abi.encodePacked(
+            EPOCH,
+            uint16(3),
+            uint128(101),
+            uint64(1),
+            uint64(START),
+            uint64(START + 1 days),
+            bytes32(0),
+            keccak256(leaves_),
+            Signer.publicKey(Signer.key(2))
+        );
+        verifier = new QuorumVerifier(NETWORK_ID, header_);
+        bytes memory signature = Signer.rawG1(Bls12381.generatorG1());
+        bytes memory certificate =
+            abi.encodePacked(header_, signature, HeaderLib.MODE_ABSENT, uint16(1), leaves_, third);
+
+        vm.expectRevert(QuorumVerifier.KeyIsInfinity.selector);
+        verifier.verify(DIGEST, EPOCH, keccak256(header_), TWO_THIRDS, certificate);
+    }
+
     function test_RevertIf_SignatureIsOffTheCurve() public {
         bytes memory signature = signatureWithout(DIGEST, none());
         signature[95] = bytes1(uint8(signature[95]) ^ 1);

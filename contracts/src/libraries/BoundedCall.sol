@@ -25,6 +25,24 @@ library BoundedCall {
         }
     }
 
+    /// @notice As `call`, without a change of state.
+    function read(address target, uint256 gasLimit, bytes memory data)
+        internal
+        view
+        returns (bool ok, bytes memory returned)
+    {
+        if (target.code.length == 0) return (false, "");
+        assembly ("memory-safe") {
+            ok := staticcall(gasLimit, target, add(data, 32), mload(data), 0, 0)
+            let size := returndatasize()
+            if gt(size, MAX_RETURN_BYTES) { size := MAX_RETURN_BYTES }
+            returned := mload(0x40)
+            mstore(0x40, add(returned, 288))
+            mstore(returned, size)
+            returndatacopy(add(returned, 32), 0, size)
+        }
+    }
+
     /// @notice Reads one word; false unless the call succeeds and returns at least 32 bytes.
     function readWord(address target, uint256 gasLimit, bytes memory data)
         internal

@@ -80,10 +80,6 @@ library HeaderLib {
         return uint128(bytes16(header[6:22]));
     }
 
-    function captureTimeOf(bytes calldata header) internal pure returns (uint64) {
-        return uint64(bytes8(header[30:38]));
-    }
-
     function validUntilOf(bytes calldata header) internal pure returns (uint64) {
         return uint64(bytes8(header[38:46]));
     }
