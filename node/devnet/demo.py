@@ -183,9 +183,9 @@ class _Play:
             await self._measure()
 
     async def _attack(self) -> None:
-        """One transaction a block: each is sent as soon as the one before it is mined; the last ones must revert."""
-        await self._next_block()
+        """A transaction every other block, sent right after a block has come; the last ones must revert."""
         for number, strike in enumerate(self._scenario.strikes, start=1):
+            await self._next_block()
             transaction = await self._home.submit(dict(strike))
             receipt = await self._mined(transaction)
             block, succeeded = int(receipt["blockNumber"], 16), receipt["status"] == "0x1"

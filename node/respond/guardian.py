@@ -5,10 +5,10 @@ from __future__ import annotations
 from consensus.alert import Action
 from consensus.certificate import Certificate
 from consensus.errors import Reason, Refused, Unavailable
-from consensus.types import ActionId, Address, Seconds
+from consensus.types import ActionId, Address, BlockHash, Seconds
 from node.chain.abi import describe_revert, load_artifact
 from node.chain.clock import HeadClock
-from node.chain.contracts import Guardian, Outcome
+from node.chain.contracts import ActionConfig, Guardian, Outcome
 from node.chain.reader import ChainReader
 from node.chain.request import Json
 from node.chain.rpc import RpcFaulted, RpcPool
@@ -38,31 +38,21 @@ class GuardianOnChain:
         self._pool = pool
         self._sender = sender
         self._clock = clock
-        self._adapters: dict[ActionId, Address] = {}
-        self._gas: dict[ActionId, int] = {}
+        self._configs: dict[ActionId, tuple[BlockHash, ActionConfig]] = {}
 
     async def terms(self, action_id: ActionId) -> Terms:
         """What the owner fixed. Raises `Refused(UNKNOWN_ACTION)` where the guardian has no such action."""
-        config = await self._guardian.action(action_id, await self._head())
-        if config is None:
-            raise Refused(
-                Reason.UNKNOWN_ACTION,
-                f"guardian {self._guardian.address} has no action 0x{action_id.hex()}; the policy names one that "
-                "the owner never set, or has removed",
-            )
-        self._adapters[action_id] = config.adapter
-        self._gas[action_id] = config.min_gas
+        config = await self._config(action_id)
         return Terms(level=config.level, threshold_bps=config.threshold_bps)
 
     async def standing(self, action_id: ActionId) -> Standing:
         """The guardian's book and the target's own word, at the latest head."""
-        if action_id not in self._adapters:
-            await self.terms(action_id)
         head = await self._head()
         state = await self._guardian.state(action_id, head)
-        engaged = state.until > head.timestamp and await self._guardian.is_engaged(
-            self._adapters[action_id], head
-        )
+        if state.until <= head.timestamp:
+            return Standing(restricted_until=Seconds(state.until), engaged=False)
+        config = await self._config(action_id)
+        engaged = await self._guardian.is_engaged(config.adapter, head)
         return Standing(restricted_until=Seconds(state.until), engaged=engaged)
 
     async def simulate(self, certificate: Certificate, action: Action) -> Simulation:
@@ -75,7 +65,7 @@ class GuardianOnChain:
             "from": self._sender.address,
             "to": self._guardian.address,
             "data": f"0x{data.hex()}",
-            "gas": hex(self._gas_limit(action)),
+            "gas": hex(await self._gas_limit(action)),
         }
         try:
             returned = await self._pool.call("eth_call", (call, "pending"))
@@ -100,13 +90,29 @@ class GuardianOnChain:
             chain_id=action.chain_id,
             to=self._guardian.address,
             data=self._guardian.encode_respond(certificate, action),
-            gas_limit=self._gas_limit(action),
+            gas_limit=await self._gas_limit(action),
         )
         return await self._sender.send(call)
 
-    def _gas_limit(self, action: Action) -> int:
+    async def _gas_limit(self, action: Action) -> int:
         # the guardian keeps 64/63 of the action's gas and a reserve back, and refuses a starved call
-        return VERIFICATION_GAS + CALL_GAS + 2 * self._gas.get(action.action_id, 0)
+        return VERIFICATION_GAS + CALL_GAS + 2 * (await self._config(action.action_id)).min_gas
+
+    async def _config(self, action_id: ActionId) -> ActionConfig:
+        """What the owner fixed, asked once a block: an owner may change it, an incident asks again and again."""
+        head = await self._head()
+        known = self._configs.get(action_id)
+        if known is not None and known[0] == head.hash:
+            return known[1]
+        config = await self._guardian.action(action_id, head)
+        if config is None:
+            raise Refused(
+                Reason.UNKNOWN_ACTION,
+                f"guardian {self._guardian.address} has no action 0x{action_id.hex()}; the policy names one that "
+                "the owner never set, or has removed",
+            )
+        self._configs[action_id] = (head.hash, config)
+        return config
 
     async def _head(self) -> BlockRef:
         return await self._clock.wait_beyond(None)

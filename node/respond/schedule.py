@@ -1,8 +1,9 @@
 """Who submits when: a deterministic order, so that one transaction is sent and nobody has to be asked.
 
-Every watcher holds the certificate. Ranks follow `keccak256(digest | operator)`: nobody can choose to be first
-for an alert, and everybody computes the same order. Rank 0 sends at once; each next rank steps in after one
-more block without the effect.
+Every watcher holds the certificate. Ranks follow `keccak256(digest | operator)`: nobody can choose to be first for
+an alert, and everybody computes the same order. Rank 0 sends at once. The next rank steps in once a whole block has
+passed without the effect: what rank 0 sent in the middle of one block may only make it into the next. From there on
+each rank waits one block more.
 """
 
 from __future__ import annotations
@@ -25,4 +26,4 @@ def compute_turn(order: tuple[Address, ...], operator: Address, ready_at: BlockN
     An operator outside the order (a relayer without stake) comes after everybody.
     """
     rank = order.index(operator) if operator in order else len(order)
-    return BlockNumber(ready_at + rank)
+    return BlockNumber(ready_at if rank == 0 else ready_at + 1 + rank)
