@@ -160,3 +160,13 @@ def test_a_revert_is_a_value(fault: RpcFault) -> None:
 def test_whatever_else_goes_wrong_is_not_taken_for_a_revert(fault: RpcFault) -> None:
     with pytest.raises(Unusable):
         parse_call(fault)
+
+
+def test_the_receipt_of_another_transaction_is_unusable() -> None:
+    receipt = {"transactionHash": "0x" + "11" * 32, "blockHash": "0x" + "12" * 32, "blockNumber": "0x7"}
+    receipt |= {"status": "0x1", "gasUsed": "0x2"}
+    read = receipt_parser(HASH)(receipt)
+    assert read is not None
+    assert read.succeeded
+    with pytest.raises(Unusable, match="asked for"):
+        receipt_parser(b"\x13" * 32)(receipt)

@@ -153,7 +153,7 @@ async def test_what_is_not_mined_is_replaced_with_a_higher_fee_up_to_the_cap(cha
 
 async def test_a_chain_that_asks_for_more_than_the_cap_is_refused(chain: Chain) -> None:
     with pytest.raises(Refused) as raised:
-        await chain.sender(cap_wei_per_gas=GWEI).send(call())
+        await chain.sender(cap_wei_per_gas=GWEI, give_up_after_seconds=0.5).send(call())
     assert raised.value.reason is Reason.FEE_CAP_REACHED
 
 
