@@ -41,7 +41,9 @@ JOINED_EVENTS = 256
 PUBSUB_QUEUE_HIGH = 24
 """The library drops in silence at 32 waiting frames per peer; we pause below that."""
 PUBSUB_PAUSE_SECONDS = 0.002
-PUBSUB_PATIENCE_SECONDS = 0.05
+DIRECT_HEAD_START_SECONDS = 0.03
+"""Pubsub costs every node several times what a push does; the pushes of an incident go first."""
+PUBSUB_PATIENCE_SECONDS = 0.5
 """How long one frozen peer may hold up the safety net for each message, until its pings are missed."""
 
 _log = structlog.get_logger("gossip")
@@ -402,7 +404,10 @@ class Libp2pTransport:
 
     async def _spread(self) -> None:
         while True:
+            was_idle = not len(self._backlog)
             payload = await self._backlog.take()
+            if was_idle:
+                await trio.sleep(DIRECT_HEAD_START_SECONDS)
             with trio.move_on_after(PUBSUB_PATIENCE_SECONDS):
                 while self._pubsub_is_behind():  # noqa: ASYNC110 - the library tells nobody when a queue drains
                     await trio.sleep(PUBSUB_PAUSE_SECONDS)

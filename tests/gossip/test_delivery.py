@@ -151,7 +151,7 @@ async def test_killed_peer_does_not_hurt_the_others() -> None:
 
 
 async def test_frozen_peer_does_not_hurt_the_others_and_is_dropped() -> None:
-    settings = {"ping_interval_seconds": 0.5, "ping_timeout_seconds": 0.5, "write_seconds": 1.0}
+    settings = {"ping_interval_seconds": 1.0, "ping_timeout_seconds": 2.0, "write_seconds": 3.0}
     async with open_hosts(3, extra={_lone_peer_id(): ()}, **settings) as hosts, _lone_host(hosts) as process:
         os.kill(process.pid, signal.SIGSTOP)
 
@@ -165,7 +165,7 @@ async def test_frozen_peer_does_not_hurt_the_others_and_is_dropped() -> None:
 
 
 async def test_frozen_peer_is_noticed_when_nobody_writes() -> None:
-    settings = {"ping_interval_seconds": 0.5, "ping_timeout_seconds": 0.5}
+    settings = {"ping_interval_seconds": 1.0, "ping_timeout_seconds": 2.0}
     async with open_hosts(1, extra={_lone_peer_id(): ()}, **settings) as hosts, _lone_host(hosts) as process:
         os.kill(process.pid, signal.SIGSTOP)
 
