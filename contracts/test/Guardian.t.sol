@@ -824,6 +824,7 @@ contract ConfigureTest is Guarded {
 
     function testFuzz_ThresholdIsHeldAgainstTheLevelsFloor(uint8 level, uint16 bps) public {
         level = uint8(bound(level, 1, 3));
+        bps = uint16(bound(bps, 0, 11_000));
         ActionConfig memory config = pauseConfig();
         (config.level, config.thresholdBps) = (Level(level), bps);
         uint16 floor = level == 1 ? 3334 : level == 2 ? 5000 : 6667;
@@ -835,6 +836,25 @@ contract ConfigureTest is Guarded {
         }
         vm.prank(owner);
         guardian.setAction(PAUSE, config);
+    }
+
+    /// @dev limit > 1/3, freeze > 1/2, pause > 2/3: one hundredth of a percent below is refused.
+    function test_RevertIf_ThresholdIsBelowTheFloor() public {
+        uint16[3] memory floors = [uint16(3334), 5000, 6667];
+        for (uint8 level = 1; level <= 3; ++level) {
+            ActionConfig memory config = pauseConfig();
+            config.level = Level(level);
+            config.thresholdBps = floors[level - 1] - 1;
+            expectConfigRefused(
+                config,
+                abi.encodeWithSelector(
+                    Guardian.ThresholdBelowFloor.selector, level, config.thresholdBps, floors[level - 1]
+                )
+            );
+            config.thresholdBps = floors[level - 1];
+            vm.prank(owner);
+            guardian.setAction(PAUSE, config);
+        }
     }
 
     function expectConfigRefused(ActionConfig memory config, bytes memory reason) internal {

@@ -49,7 +49,7 @@ async def test_epoch_captured_on_chain_is_rebuilt_in_python_and_accepted_by_a_ve
     secrets = make_secrets(3)
     async with running_anvil() as anvil, httpx.AsyncClient(timeout=60) as client:
         chain = Chain(client, anvil.http)
-        accounts = [Web3.to_checksum_address(each) for each in (await chain.call("eth_accounts"))[:3]]
+        accounts = [str(Web3.to_checksum_address(each)) for each in (await chain.call("eth_accounts"))[:3]]
         chain.account = accounts[0]
         token = await chain.deploy("DemoToken", "Bond", "BOND")
         registry = await chain.deploy("OperatorRegistry", token.address, BOND, HOUR, 48 * HOUR, 96 * HOUR)
@@ -67,7 +67,7 @@ async def test_epoch_captured_on_chain_is_rebuilt_in_python_and_accepted_by_a_ve
             peer_ids=["", "", ""],
         )
         assert rebuilt.header_hash() == event["args"]["headerHash"]
-        assert [operator.address for operator in rebuilt.operators] == accounts
+        assert [str(operator.address) for operator in rebuilt.operators] == accounts
         assert [operator.public_key for operator in rebuilt.operators] == [
             each.public_key() for each in secrets
         ]
