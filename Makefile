@@ -38,6 +38,7 @@ test-python: contracts ## pytest: units, properties, attacks, end to end
 bench: contracts ## latency of a real network, and of the cryptography, as JSON lines
 	@python -m tests.bench.latency
 	@python -m tests.bench.crypto
+	@python -m tests.bench.gossip
 
 bench-gas: contracts ## gas of whole transactions, as JSON lines
 	@python -m tests.bench.gas

@@ -21,7 +21,7 @@ import structlog
 import trio
 
 from consensus.alert import Alert, compute_network_id
-from consensus.attestation import MAX_ATTESTATION_BYTES, Attestation
+from consensus.attestation import Attestation
 from consensus.certificate import Certificate
 from consensus.errors import Reason, Refused
 from consensus.tally import Tally
@@ -39,7 +39,7 @@ from node.evaluate.findings import Question
 from node.evaluate.policy import read_policy
 from node.evaluate.room import EvaluationRoom
 from node.gossip.host import HostConfig, addresses_by_peer, open_host
-from node.gossip.room import GossipRoom
+from node.gossip.room import GossipRoom, compute_topic
 from node.gossip.transport import Addresses, GossipTransport, PeerId
 from node.keys import JOURNAL_FILE, OpenKeys, open_keys
 from node.members import Members
@@ -119,8 +119,7 @@ async def run_watcher(config: Config) -> None:
                 HostConfig(
                     seed=keys.identity.to_bytes(),
                     listen=config.gossip.listen,
-                    topic=f"/tocsin/{members.network_id.hex()}/attestations/1",
-                    max_payload_bytes=MAX_ATTESTATION_BYTES,
+                    topic=compute_topic(members.network_id),
                 )
             )
         )

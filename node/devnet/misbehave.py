@@ -16,7 +16,7 @@ import structlog
 import trio
 
 from consensus.alert import Action, Alert, Slot, Verdict, compute_action_id, compute_network_id
-from consensus.attestation import MAX_ATTESTATION_BYTES, Attestation, encode
+from consensus.attestation import Attestation, encode
 from consensus.bls import Purpose, SecretKey, sign
 from consensus.types import (
     Address,
@@ -33,6 +33,7 @@ from node.chain.types import BlockRef
 from node.config import Config, load_config
 from node.connection import open_connection
 from node.gossip.host import HostConfig, addresses_by_peer, open_host
+from node.gossip.room import compute_topic
 from node.gossip.transport import GossipTransport, PeerId
 from node.keys import OpenKeys, open_keys
 from node.members import Members
@@ -63,8 +64,7 @@ async def misbehave(kind: str, config: Config) -> None:
     host = HostConfig(
         seed=keys.identity.to_bytes(),
         listen=config.gossip.listen,
-        topic=f"/tocsin/{members.network_id.hex()}/attestations/1",
-        max_payload_bytes=MAX_ATTESTATION_BYTES,
+        topic=compute_topic(members.network_id),
     )
     async with open_host(host) as transport, trio.open_nursery() as nursery:
         addresses = addresses_by_peer(config.gossip.peers)

@@ -154,7 +154,7 @@ class GossipRoom:
             )
             await self._transport.publish(payload)
             self._published += 1
-            _log.debug("attestation.published", digest=attestation.digest().hex())
+            _log.debug("attestation.published", digest=attestation.digest())
 
     async def _repeat_open(self) -> None:
         while True:
@@ -201,8 +201,8 @@ class GossipRoom:
             self._received += 1
             _log.info(
                 "attestation.received",
-                digest=attestation.digest().hex(),
-                slot_id=attestation.slot_id().hex(),
+                digest=attestation.digest(),
+                slot_id=attestation.slot_id(),
                 operator=operator.address,
                 path=received.path.value,
             )

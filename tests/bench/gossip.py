@@ -17,6 +17,7 @@ import trio
 
 from node.gossip.host import HostConfig, Libp2pTransport, open_host
 from node.gossip.transport import Path
+from tests.bench.lines import print_line
 
 PAYLOAD_BYTES = 600
 MESSAGES = 60
@@ -39,7 +40,7 @@ class Arrivals:
             self.seconds[received.path].append(time.perf_counter() - self._left[received.payload])
 
     async def wait_for(self, path: Path, count: int) -> None:
-        while len(self.seconds[path]) < count:  # noqa: ASYNC110
+        while len(self.seconds[path]) < count:
             await trio.sleep(0.005)
 
     def clear(self) -> None:
@@ -55,11 +56,9 @@ async def main(count: int) -> None:
         began = time.perf_counter()
         for host in hosts:
             await host.register(book)
-        while not all(  # noqa: ASYNC110
-            len(host.statistics().connected) == count - 1 for host in hosts
-        ):
+        while not all(len(host.statistics().connected) == count - 1 for host in hosts):
             await trio.sleep(0.01)
-        print(f"{count} hosts connected in {time.perf_counter() - began:.2f} s")
+        print_line("gossip_connected", "s", [time.perf_counter() - began], hosts=count)
         await trio.sleep(2)  # two heartbeats: the mesh is full
         async with trio.open_nursery() as nursery:
             arrivals = Arrivals()
@@ -68,7 +67,8 @@ async def main(count: int) -> None:
             await _measure_latency(hosts, arrivals)
             await _measure_burst(hosts, arrivals)
             nursery.cancel_scope.cancel()
-        print(f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB for all hosts")
+        resident_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print_line("gossip_resident_all_hosts", "MiB", [resident_mib], hosts=count)
 
 
 async def _measure_latency(hosts: list[Libp2pTransport], arrivals: Arrivals) -> None:
@@ -77,10 +77,8 @@ async def _measure_latency(hosts: list[Libp2pTransport], arrivals: Arrivals) -> 
         await trio.sleep(0.2)
     expected = MESSAGES * (len(hosts) - 1)
     for path, seconds in arrivals.seconds.items():
-        ordered = sorted(1_000 * each for each in seconds)
-        print(
-            f"{path}: {len(ordered)} of {expected} arrived, p50 {ordered[len(ordered) // 2]:.1f} ms, "
-            f"p95 {ordered[len(ordered) * 95 // 100]:.1f} ms, worst {ordered[-1]:.1f} ms"
+        print_line(
+            f"gossip_{path}", "ms", [1_000 * each for each in seconds], hosts=len(hosts), expected=expected
         )
 
 
@@ -93,12 +91,15 @@ async def _measure_burst(hosts: list[Libp2pTransport], arrivals: Arrivals) -> No
     for path in Path:
         with trio.move_on_after(60):
             await arrivals.wait_for(path, expected)
-        print(
-            f"burst of {BURST}: {len(arrivals.seconds[path])} of {expected} by {path} "
-            f"after {time.perf_counter() - began:.2f} s"
+        print_line(
+            f"gossip_burst_{path}",
+            "s",
+            [time.perf_counter() - began],
+            arrived=len(arrivals.seconds[path]),
+            expected=expected,
         )
     per_message = 1_000 * (time.process_time() - cpu_began) / BURST / len(hosts)
-    print(f"cost: {per_message:.1f} ms of CPU per message and host, both paths")
+    print_line("gossip_cpu_per_message_and_host", "ms", [per_message])
 
 
 def _config(number: int) -> HostConfig:
