@@ -17,7 +17,15 @@ from node.chain.types import BlockRef, Endpoint
 from node.devnet.anvil import Anvil, Mining, running_anvil
 from node.observe.ancestry import Ancestry
 from node.observe.heads import MAX_FRUITLESS, HeadEvent, HeadFollower, HeadKind
-from tests.chain.doubles import EndpointDouble, WebsocketDouble, doubles, pool_of, websocket_double
+from tests.chain.doubles import (
+    EndpointDouble,
+    Lie,
+    WebsocketDouble,
+    doubles,
+    honest,
+    pool_of,
+    websocket_double,
+)
 
 QUICK_POLL_SECONDS = 0.01
 NEVER_POLL_SECONDS = 3600.0
@@ -289,12 +297,59 @@ async def test_a_websocket_cannot_put_a_block_in_nor_make_us_ask_without_end(cha
             await double.wait_subscribed(1)
             for message in ("", "{", "[]", '{"params":null}', '{"params":{"result":{"hash":"0x66"}}}'):
                 await double.say(message)
-            for number in range(MAX_FRUITLESS + 50):
+            for number in range(MAX_FRUITLESS):
                 await double.announce(f"0x{number:064x}")
-            await heads.wait_statistics("announcements", MAX_FRUITLESS + 50)
-            assert heads.follower.statistics().emitted == 1
+                await heads.wait_statistics("announcements", number + 1)
             asked = chain.three[0].asked["eth_getBlockByNumber"]
-            assert asked < 2 * (MAX_FRUITLESS + 50)
+            for number in range(MAX_FRUITLESS, MAX_FRUITLESS + 50):
+                await double.announce(f"0x{number:064x}")
+                await heads.wait_statistics("announcements", number + 1)
+                await chain.pool.call_agreed("eth_chainId")  # time enough to ask, if it were to
+            assert chain.three[0].asked["eth_getBlockByNumber"] < asked + 20
+            assert heads.follower.statistics().emitted == 1
+
+
+def rewritten(method: str, at: int, **fields: str) -> Lie:
+    """Change those fields of the block with this number."""
+
+    def lie(called: str, params: list[Any], response: dict[str, Any]) -> dict[str, Any]:
+        result = response.get("result")
+        if called != method or result is None or int(result["number"], 16) != at:
+            return response
+        return {**response, "result": result | fields}
+
+    return lie
+
+
+async def test_a_block_whose_parent_is_not_our_head_is_not_taken_for_its_successor(chain: Chain) -> None:
+    async with following(chain) as heads:
+        await heads.next()
+        for double in chain.three:
+            double.lie = rewritten("eth_getBlockByNumber", 1, parentHash="0x" + "66" * 32)
+        await chain.mine(1)
+        asked = chain.three[0].asked["eth_getBlockByNumber"]
+        await chain.three[0].wait_asked("eth_getBlockByNumber", asked + 10)
+        assert heads.follower.statistics().emitted == 1
+        for double in chain.three:
+            double.lie = honest
+        assert [(await heads.next()).ref] == await chain.canonical(1, 1)
+
+
+async def test_a_parent_whose_number_does_not_fit_is_not_walked_over(chain: Chain) -> None:
+    await chain.mine(2)
+    async with following(chain) as heads:
+        await heads.next()
+        await chain.mine(4)
+        await heads.take(4)
+        for double in chain.three:
+            double.lie = rewritten("eth_getBlockByHash", 5, number="0x63")
+        await chain.reorg(3)
+        await heads.wait_statistics("unavailable", 3)
+        assert "whose number does not fit" in str(heads.follower.statistics().last_unavailable)
+        for double in chain.three:
+            double.lie = honest
+        events = await heads.take(3)
+    assert [event.ref for event in events] == await chain.canonical(4, 6)
 
 
 async def test_a_websocket_that_is_not_there_does_no_harm(chain: Chain) -> None:
