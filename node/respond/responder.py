@@ -1,13 +1,14 @@
 """From a growing certificate to a verified effect, on every chain that the alert names.
 
-One task an action. It waits until the certificate is good for what the guardian's owner asked, waits for this
-watcher's turn, looks whether somebody else was faster, tries the call without sending it, sends it, and reads the
-target back. Delivery on the second chain is the same task with another chain: no message passes between chains,
-the certificate is the message.
+One task an action. It waits until the certificate is good for what the guardian's owner asked, waits for
+this watcher's turn, looks whether somebody else was faster, tries the call without sending it, sends it, and
+reads the target back. Delivery on the second chain is the same task with another chain: no message passes
+between chains, the certificate is the message.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,13 +18,14 @@ import trio
 from consensus.alert import Action
 from consensus.certificate import Certificate, meets
 from consensus.errors import Refused, Unavailable
-from consensus.types import Address, ChainId, Digest
+from consensus.types import Address, BlockNumber, ChainId, Digest
 from node.chain.clock import HeadClock
 from node.chain.types import BlockRef, Receipt
 from node.respond.schedule import compute_order, compute_turn
 from node.respond.types import Effect, GuardianPort, Simulation, Terms
 
 MAX_OPEN_INCIDENTS = 256  # certificates need a third of the stake, so only a quorum of liars could fill this
+MAX_REMEMBERED = 4_096  # answered alerts; forgetting one costs a look at what is in force by then
 MAX_SUBMISSIONS = 5  # reverted ones; each costs gas, and what five did not do the sixth will not
 BPS = 10_000
 
@@ -63,12 +65,16 @@ class ResponderStatistics:
 
 
 class Responder:
-    """The room: certificates in, effects out. `me` is this operator's address, which sets its place in the order."""
+    """The room: certificates in, effects out.
+
+    `me` is this operator's address: it has a place in the order.
+    """
 
     def __init__(self, *, me: Address, chains: Mapping[ChainId, AnsweringChain]) -> None:
         self._me = me
         self._chains = chains
         self._incidents: dict[Digest, _Incident] = {}
+        self._answered: OrderedDict[Digest, None] = OrderedDict()
         self._effects = self._submissions = self._refused = 0
 
     def statistics(self) -> ResponderStatistics:
@@ -86,6 +92,8 @@ class Responder:
         async with effects, trio.open_nursery() as nursery:
             async for certificate in certificates:
                 digest = certificate.alert.digest()
+                if digest in self._answered:
+                    continue  # it grew after its effect: nothing is left to do, even if the owner lifted
                 if digest in self._incidents:
                     self._incidents[digest].grow(certificate)
                 elif len(self._incidents) >= MAX_OPEN_INCIDENTS:
@@ -104,6 +112,9 @@ class Responder:
                         nursery.start_soon(self._answer, incident, action, effects)
         finally:
             del self._incidents[digest]
+            self._answered[digest] = None
+            while len(self._answered) > MAX_REMEMBERED:
+                self._answered.popitem(last=False)
 
     async def _answer(
         self, incident: _Incident, action: Action, effects: trio.MemorySendChannel[Effect]
@@ -126,8 +137,7 @@ class Responder:
                     head = await self._wait_for_growth_or_block(incident, chain.clock, head)
                     continue
                 if turn is None:
-                    order = compute_order(alert.digest(), _operators(incident.certificate))
-                    turn = compute_turn(order, self._me, head.number)
+                    turn = self._compute_turn(incident.certificate, head.number)
                 standing = await guardian.standing(action.action_id)
                 if standing.in_force(head.timestamp):
                     effect = Effect(
@@ -161,7 +171,10 @@ class Responder:
     async def _submit(
         self, guardian: GuardianPort, incident: _Incident, action: Action, log: structlog.stdlib.BoundLogger
     ) -> Receipt | None:
-        """Try without sending, then send. None when there is nothing to send now; the next block may differ."""
+        """Try without sending, then send.
+
+        None when there is nothing to send now; the next block may differ.
+        """
         certificate = incident.certificate
         simulated = await guardian.simulate(certificate, action)
         log.info("response.simulated", outcome=simulated)
@@ -194,10 +207,12 @@ class Responder:
             nursery.cancel_scope.cancel()
         return clock.latest or head
 
+    def _compute_turn(self, certificate: Certificate, ready_at: BlockNumber) -> BlockNumber:
+        signed = [operator.address for operator in certificate.present]
+        everybody = signed + [operator.address for operator in certificate.absent]
+        order = compute_order(certificate.digest(), everybody)
+        return compute_turn(order, self._me, ready_at=ready_at, signed=frozenset(signed))
+
 
 def _is_good_for(certificate: Certificate, terms: Terms) -> bool:
     return meets(certificate.signed_weight, certificate.total_weight, terms.threshold_bps, BPS)
-
-
-def _operators(certificate: Certificate) -> tuple[Address, ...]:
-    return tuple(operator.address for operator in (*certificate.present, *certificate.absent))
