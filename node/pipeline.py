@@ -23,7 +23,7 @@ import trio
 from consensus.alert import Alert, compute_network_id
 from consensus.attestation import Attestation
 from consensus.certificate import Certificate
-from consensus.errors import Reason, Refused
+from consensus.errors import Reason, Refused, Unavailable
 from consensus.tally import Tally
 from consensus.types import Address, BlockHash, ChainId, Seconds
 from node.attest.journal import open_journal
@@ -32,6 +32,7 @@ from node.attest.signer import Signer
 from node.chain.clock import HeadClock
 from node.chain.contracts import Registry
 from node.chain.reader import ChainReader
+from node.chain.types import BlockRef
 from node.config import ChainConfig, Config
 from node.connection import ChainConnection, open_connection
 from node.evaluate.engine import Engine
@@ -45,6 +46,7 @@ from node.keys import JOURNAL_FILE, OpenKeys, open_keys
 from node.members import Members
 from node.observe.heads import HeadEvent, HeadFollower
 from node.observe.view import BlockView
+from node.operate.heads import report_heads
 from node.operate.peers import report_peers
 from node.respond.guardian import GuardianOnChain
 from node.respond.responder import AnsweringChain, Responder
@@ -90,8 +92,8 @@ class _Chain:
 async def run_watcher(config: Config) -> None:
     """Run one watcher until it is cancelled.
 
-    Raises `Refused` at the start for keys, journal, policies or configuration that cannot work, `Unavailable` when
-    the registry cannot be read, and whatever a room died of.
+    Raises `Refused` at the start for keys, journal, policies or configuration that cannot work,
+    `Unavailable` when the registry cannot be read, and whatever a room died of.
     """
     keys = await open_keys(config.keys)
     engines = tuple(Engine(read_policy(path)) for path in config.policies)
@@ -187,8 +189,20 @@ async def _run_rooms(
             tally.add_operator_set(each)
         await gossip.use_operator_sets(members.operator_sets, addresses)
 
+    async def read_epochs(at: BlockRef) -> bool:
+        """Whether the registry could be read. Where not, the epochs that are known go on."""
+        try:
+            if await members.refresh(at):
+                await enter_epochs()
+        except (Refused, Unavailable) as error:
+            reason = error.reason if isinstance(error, Refused) else Reason.SOURCE_UNAVAILABLE
+            _log.warning("epochs.unread", block_number=at.number, reason=reason, detail=str(error))
+            return False
+        return True
+
     async def follow(chain: _Chain, heads_in: trio.MemorySendChannel[BlockView]) -> None:
         events_in, events = trio.open_memory_channel[HeadEvent](HEADS)
+        epochs_are_due = False
         nursery.start_soon(chain.follower.follow, events_in)
         async for event in events:
             chain.clock.advance(event.ref)
@@ -196,8 +210,9 @@ async def _run_rooms(
                 "head.seen", chain_id=event.ref.chain_id, block_number=event.ref.number, kind=event.kind
             )
             await heads_in.send(BlockView(event.ref, chain.reader, chain.follower.ancestry))
-            if chain is home and event.ref.number % REFRESH_BLOCKS == 0 and await members.refresh(event.ref):
-                await enter_epochs()
+            epochs_are_due |= chain is home and event.ref.number % REFRESH_BLOCKS == 0
+            if epochs_are_due:
+                epochs_are_due = not await read_epochs(event.ref)
 
     async def evaluate(chain_id: ChainId, views: trio.MemoryReceiveChannel[BlockView]) -> None:
         async for view in views:
@@ -238,10 +253,10 @@ async def _run_rooms(
             views_in, views = trio.open_memory_channel[BlockView](HEADS)
             nursery.start_soon(evaluate, chain_id, views)
             nursery.start_soon(follow, chain, views_in)
-        for chain in chains.values():
-            await chain.clock.wait_beyond(
-                None
-            )  # windows are measured by chain time: no message before there is one
+        nursery.start_soon(report_heads, {chain_id: chain.follower for chain_id, chain in chains.items()})
+        # windows are measured by chain time: no message before there is one. Only the home chain is waited
+        # for, so that another chain's outage does not silence this watcher on all of them
+        await home.clock.wait_beyond(None)
         await enter_epochs()
         nursery.start_soon(answer)
         nursery.start_soon(sign)
@@ -269,6 +284,6 @@ def _require_source_chains(engines: tuple[Engine, ...], chains: Mapping[ChainId,
         if engine.policy.source_chain_id not in chains:
             raise Refused(
                 Reason.BAD_CONFIG,
-                f"policy {engine.policy.name} watches chain {engine.policy.source_chain_id}, and no [[chains]] table "
-                f"has that id; configured are {sorted(chains)}",
+                f"policy {engine.policy.name} watches chain {engine.policy.source_chain_id}, and no "
+                f"[[chains]] table has that id; configured are {sorted(chains)}",
             )

@@ -95,9 +95,16 @@ class EvaluationRoom:
     async def answer(
         self, question: Question, open_view: Callable[[ChainId, BlockHash], Awaitable[View]]
     ) -> None:
-        """Evaluate the rule that a member saw fire, at the block that it named, and raise what we see ourselves."""
+        """Evaluate the rule that a member saw fire, at the block that it named; raise what we see there."""
         self._asked += 1
-        engine = self._engines[question.policy_hash]
+        engine = self._engines.get(question.policy_hash)
+        if engine is None:
+            # a member may sign any pair of policy and chain: one that does not belong together asks nothing
+            self._unknown[Reason.WRONG_POLICY] += 1
+            _log.warning(
+                "question.unanswered", reason=Reason.WRONG_POLICY, block_number=question.anchor_number
+            )
+            return
         try:
             view = await open_view(question.chain_id, question.anchor_hash)
             async with self._turn:
