@@ -69,8 +69,8 @@ def keys() -> None:
 def keys_new(directory: Path, password_file: Path, as_json: bool) -> None:
     """Make the BLS key (EIP-2335), the transaction key and the p2p identity (v3), and an empty journal.
 
-    Existing files are never overwritten. The journal belongs to the BLS key: back both up together, and never run
-    two watchers with one key.
+    Existing files are never overwritten. The journal belongs to the BLS key: back both up together, and
+    never run two watchers with one key.
     """
     from node.keys import make_keys
 
@@ -92,7 +92,8 @@ def keys_new(directory: Path, password_file: Path, as_json: bool) -> None:
         f"operator    {made.address}   (send it the bond, and some coin for gas)\n"
         f"peer id     {made.peer_id}\n"
         f"public key  0x{made.public_key.to_bytes().hex()[:32]}…\n"
-        f"Next: write config.toml (docs/operators.md has one to copy), then tocsin operator register --config config.toml",
+        f"Next: write config.toml (docs/operators.md has one to copy),"
+        " then tocsin operator register --config config.toml",
     )
 
 
@@ -134,7 +135,10 @@ def operator_register(config_file: Path, bond: int, as_json: bool) -> None:
     "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Your config.toml."
 )
 def run(config_file: Path) -> None:
-    """Watch the chains, sign what your own view confirms, and carry certificates to guardians. Ends on SIGTERM."""
+    """Watch the chains, sign what your own view confirms, and carry certificates to guardians.
+
+    Ends on SIGTERM.
+    """
     from node.operate.logs import configure_logs
     from node.pipeline import run_watcher
     from node.shutdown import until_told

@@ -159,8 +159,8 @@ def _checked(parsed: _File, path: Path) -> Config:
     if parsed.network.home_chain not in chain_ids:
         raise _refuse(
             path,
-            f"has network.home_chain {parsed.network.home_chain}, which is none of the chains {sorted(chain_ids)}; "
-            "add a [[chains]] table for it: the operator set is read there",
+            f"has network.home_chain {parsed.network.home_chain}, which is none of the chains "
+            f"{sorted(chain_ids)}; add a [[chains]] table for it: the operator set is read there",
         )
     if not is_checksum_address(parsed.network.registry):
         raise _refuse(
@@ -193,8 +193,9 @@ def _chain(chain: _Chain, path: Path) -> ChainConfig:
     if not 1 <= chain.agreement <= len(chain.endpoints):
         raise _refuse(
             path,
-            f"wants {chain.agreement} agreeing endpoints on chain {chain.id} but names {len(chain.endpoints)}; "
-            "add endpoints of independent providers, or lower `agreement` where you trust your own node",
+            f"wants {chain.agreement} agreeing endpoints on chain {chain.id} but names "
+            f"{len(chain.endpoints)}; add endpoints of independent providers, or lower `agreement` where you "
+            "trust your own node",
         )
     names = [endpoint.name for endpoint in chain.endpoints]
     if len(set(names)) != len(names):

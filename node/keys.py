@@ -9,6 +9,7 @@ import trio
 from eth_account.signers.local import LocalAccount
 
 from consensus.bls import PublicKey, SecretKey
+from consensus.errors import Reason, Refused
 from consensus.types import Address
 from node.attest.journal import create_journal
 from node.attest.keystore import (
@@ -74,16 +75,23 @@ async def make_keys(keys: Keys, data_directory: Path, *, work_factor: int = SCRY
 
     Raises `Refused` (STORE_EXISTS) rather than overwrite anything.
     """
-    made = await trio.to_thread.run_sync(lambda: _make(keys, work_factor))
-    data_directory.mkdir(parents=True, exist_ok=True)
-    async with create_journal(data_directory / JOURNAL_FILE, made.public_key):
+    journal = data_directory / JOURNAL_FILE
+    made = await trio.to_thread.run_sync(lambda: _make(keys, journal, work_factor))
+    async with create_journal(journal, made.public_key):
         return made
 
 
-def _make(keys: Keys, work_factor: int) -> NewKeys:
+def _make(keys: Keys, journal: Path, work_factor: int) -> NewKeys:
+    # all are looked for before the first is made: half a set of keys would block the next attempt
+    for path in (keys.bls_keystore, keys.transaction_keystore, keys.p2p_keystore, journal):
+        if path.exists():
+            raise Refused(
+                Reason.STORE_EXISTS, f"{path} exists and is not overwritten; choose another directory"
+            )
     password = read_password(keys.password_file)
     secret = SecretKey.generate()
     public_key = create_bls_keystore(keys.bls_keystore, password, secret, work_factor=work_factor)
     address = create_transaction_keystore(keys.transaction_keystore, password, work_factor=work_factor)
     seed = create_identity_keystore(keys.p2p_keystore, password, work_factor=work_factor)
+    journal.parent.mkdir(parents=True, exist_ok=True)
     return NewKeys(address=address, public_key=public_key, peer_id=peer_id_of_seed(seed.to_bytes()))

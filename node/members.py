@@ -23,7 +23,10 @@ class Members:
         self._sets: dict[Epoch, OperatorSet] = {}
 
     async def refresh(self, at: BlockRef) -> bool:
-        """Read the epochs that came since; whether there were any. Raises `Unavailable`, or `Refused` for a bad set."""
+        """Read the epochs that came since; whether there were any.
+
+        Raises `Unavailable`, or `Refused` for a bad set.
+        """
         newest = await self._registry.current_epoch(at)
         wanted = range(max(1, newest - MAX_EPOCHS + 1), newest + 1)
         fresh = {

@@ -94,7 +94,7 @@ async def _sent(sender: TransactionSender, call: Call, what: str) -> Receipt:
     if not receipt.succeeded:
         raise Refused(
             Reason.TRANSACTION_REFUSED,
-            f"{what} reverted in 0x{receipt.transaction_hash.hex()}: does {sender.address} hold the bond, is it at least "
-            "the registry's minBond, and is neither the operator nor its key registered already?",
+            f"{what} reverted in 0x{receipt.transaction_hash.hex()}: does {sender.address} hold the bond, is "
+            "it at least the registry's minBond, and is neither the operator nor its key registered already?",
         )
     return receipt

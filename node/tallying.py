@@ -1,6 +1,7 @@
 """Feeds the tally: what came in since the last look is counted in one batch, and what follows is told on.
 
-The tally itself is pure. Here are its clock (the chains' own time), its neighbours, and nothing of the quorum rule.
+The tally itself is pure. Here are its clock (the chains' own time), its neighbours, and nothing of the
+quorum rule.
 """
 
 from __future__ import annotations

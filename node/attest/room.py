@@ -26,9 +26,10 @@ async def sign_alerts(
 ) -> None:
     """Journal and sign each alert, and send the attestation through every door in `to`, in that order.
 
-    `index_of` is our place in an epoch's set, None where we are no member; `raised` hears of every alert first, so
-    that nobody asks whether we see what we are about to sign. A refusal of the journal is final for
-    its slot and is logged as an error: two different alerts for one slot mean that our view contradicted itself.
+    `index_of` is our place in an epoch's set, None where we are no member; `raised` hears of every alert
+    first, so that nobody asks whether we see what we are about to sign. A refusal of the journal is final
+    for its slot and is logged as an error: two different alerts for one slot mean that our view
+    contradicted itself.
     """
     async for alert in alerts:
         raised(alert.digest())

@@ -58,8 +58,8 @@ class Anvil:
 def find_anvil() -> Path:
     """The anvil binary: `TOCSIN_ANVIL`, else this checkout's npm package, else the PATH.
 
-    The npm package's own launcher is passed by: it is a Node process that leaves anvil behind when it is killed.
-    Raises `Unavailable` with what to do where there is none.
+    The npm package's own launcher is passed by: it is a Node process that leaves anvil behind when it is
+    killed. Raises `Unavailable` with what to do where there is none.
     """
     named = os.environ.get("TOCSIN_ANVIL")
     if named:

@@ -60,7 +60,10 @@ class Outcome:
 
 
 async def run_demo(*, nodes: int, incident: Path | None, directory: Path, quiet: bool) -> Outcome:
-    """Run it once. `quiet` says nothing; the outcome is the same. Raises `Refused` for a folder without incident."""
+    """Run it once.
+
+    `quiet` says nothing; the outcome is the same. Raises `Refused` for a folder without incident.
+    """
     console = Console(quiet=quiet, highlight=False)
     if incident is None:
         return await _run(console, nodes, directory, deploy_lending)
@@ -291,12 +294,14 @@ def _print_outcome(console: Console, outcome: Outcome) -> None:
     console.print(f"largest watcher       {outcome.resident_bytes / 2**20:.0f} MiB resident")
     if outcome.stopped:
         console.print(
-            "[bold green]Stopped: the hole is closed on chain one, and chain two is braked by the same certificate.[/]"
+            "[bold green]Stopped: the hole is closed on chain one, and chain two is braked by the same "
+            "certificate.[/]"
         )
     else:
         console.print(
-            f"[bold red]Not stopped:[/] closed on chain one: {outcome.closed}; chain two braked: {outcome.second_braked}; "
-            f"reverted {outcome.failed}, at least {outcome.must_fail} were expected"
+            f"[bold red]Not stopped:[/] closed on chain one: {outcome.closed}; "
+            f"chain two braked: {outcome.second_braked}; reverted {outcome.failed}, "
+            f"at least {outcome.must_fail} were expected"
         )
 
 

@@ -1,18 +1,15 @@
 """Deploys and drives contracts on a local chain from its unlocked accounts.
 
-Only for local chains: nothing is signed here, anvil signs for the accounts it knows. ABIs and bytecode are the
-package data; encoding is web3's.
+Only for local chains: nothing is signed here, anvil signs for the accounts it knows. ABIs and bytecode are
+the package data, encoding and decoding are web3's, over the node's own pool.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import trio
 from eth_typing import ChecksumAddress, HexAddress, HexStr
-from web3 import Web3
-from web3.contract import Contract
 from web3.logs import DISCARD
 
 from consensus.errors import Broken
@@ -20,15 +17,10 @@ from consensus.fields import address_from_bytes
 from consensus.types import Address, BlockNumber, ChainId, Seconds
 from node.chain.abi import load_artifact
 from node.chain.rpc import RpcPool
+from node.chain.web3_provider import open_web3
 
 MINED_SECONDS, POLL_SECONDS = 10, 0.005
 GAS = 12_000_000  # below EIP-7825's cap of 2**24; anvil's own estimate would cost a call each
-
-
-@cache
-def _contract(name: str) -> type[Contract]:
-    artifact = load_artifact(name)
-    return Web3().eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
 
 
 class Deployer:
@@ -36,6 +28,7 @@ class Deployer:
 
     def __init__(self, pool: RpcPool, accounts: tuple[Address, ...]) -> None:
         self._pool = pool
+        self._web3 = open_web3(pool)
         self.accounts = accounts
 
     @classmethod
@@ -60,14 +53,17 @@ class Deployer:
 
     async def deploy_as(self, sender: Address, name: str, *arguments: Any) -> Address:
         """The same from another account, for contracts that remember who made them."""
-        data = _contract(name).constructor(*arguments).data_in_transaction
+        data = self._contract(name).constructor(*arguments).data_in_transaction
         receipt = await self._mined({"from": sender, "data": data, "gas": hex(GAS)}, f"deploy {name}")
         return _address(receipt["contractAddress"])
 
     async def send(
         self, name: str, at: Address, function: str, *arguments: Any, sender: Address | None = None
     ) -> dict[str, Any]:
-        """Call `function` of the contract `name` at `at` in a transaction; its receipt. `Broken` when it reverts."""
+        """Call `function` of the contract `name` at `at` in a transaction; its receipt.
+
+        `Broken` when it reverts.
+        """
         data = self.encode(name, function, *arguments)
         transaction = {"from": sender or self.governance, "to": at, "data": data, "gas": hex(GAS)}
         return await self._mined(transaction, f"{name}.{function}")
@@ -84,18 +80,12 @@ class Deployer:
 
     async def read(self, name: str, at: Address, function: str, *arguments: Any) -> Any:
         """What a view says at the latest block: one value, or a tuple."""
-        artifact = load_artifact(name)
-        values = artifact.decode(function, await self.call(at, artifact.encode(function, *arguments)))
-        return values[0] if len(values) == 1 else values
+        return await self._contract(name, at).functions[function](*arguments).call()
 
     async def call(self, at: Address, data: bytes) -> bytes:
         """What a contract answers at the latest block, as it answers."""
         returned = await self._pool.call("eth_call", ({"to": at, "data": f"0x{data.hex()}"}, "latest"))
         return bytes.fromhex(str(returned)[2:])
-
-    async def read_address(self, name: str, at: Address, function: str, *arguments: Any) -> Address:
-        """The same for a view that says one address, which leaves in EIP-55 form."""
-        return _address(await self.read(name, at, function, *arguments))
 
     def encode(self, name: str, function: str, *arguments: Any) -> str:
         """Calldata as a hex string."""
@@ -104,9 +94,7 @@ class Deployer:
     def decode_log(self, name: str, event: str, receipt: dict[str, Any]) -> dict[str, Any]:
         """The arguments of the one `event` in a receipt, by name."""
         (log,) = (
-            _contract(name)(ChecksumAddress(HexAddress(HexStr(self.governance))))
-            .events[event]()
-            .process_receipt(receipt, errors=DISCARD)
+            self._contract(name, self.governance).events[event]().process_receipt(receipt, errors=DISCARD)
         )
         return dict(log["args"])
 
@@ -140,6 +128,11 @@ class Deployer:
     async def block_number(self) -> BlockNumber:
         """Height of the latest block."""
         return BlockNumber(int(str(await self._pool.call("eth_blockNumber")), 16))
+
+    def _contract(self, name: str, at: Address | None = None) -> Any:
+        artifact = load_artifact(name)
+        where = {} if at is None else {"address": ChecksumAddress(HexAddress(HexStr(at)))}
+        return self._web3.eth.contract(**where, abi=artifact.abi, bytecode=artifact.bytecode)
 
     async def _mined(self, transaction: dict[str, Any], what: str) -> dict[str, Any]:
         transaction_hash = await self.submit(transaction)

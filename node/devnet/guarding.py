@@ -1,4 +1,4 @@
-"""How a protocol team connects: verifier, guardian, adapters with one right each, actions with their terms."""
+"""How a protocol team connects: verifier, guardian, adapters with one right each, actions and their terms."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def create_guardian(chain: Deployer, trust: Trust, *, salt: int = 0) -> Ad
     """A guardian owned by governance, with no policy approved yet."""
     arguments = (chain.governance, bytes(32), salt.to_bytes(32, "big"))
     await chain.send("GuardianFactory", trust.factory, "create", *arguments)
-    return await chain.read_address("GuardianFactory", trust.factory, "predict", *arguments)
+    return Address(await chain.read("GuardianFactory", trust.factory, "predict", *arguments))
 
 
 async def allow_action(

@@ -1,7 +1,7 @@
 """A recorded attack, replayed: real code, real storage, real calldata, in the shape of `incident.json`.
 
-The folder holds a genesis that anvil loads, the calls of the attack, what is worth watching, and the one owner call
-that closes the hole. The guardian's adapter becomes the owner; nothing else is changed.
+The folder holds a genesis that anvil loads, the calls of the attack, what is worth watching, and the one
+owner call that closes the hole. The guardian's adapter becomes the owner; nothing else is changed.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eth_abi.abi import encode
 import msgspec
+from eth_abi.abi import encode
 
 from consensus.alert import Level, compute_action_id
 from consensus.errors import Reason, Refused
@@ -105,8 +105,9 @@ def read_incident(folder: Path) -> Incident:
     if not path.is_file():
         raise Refused(
             Reason.BAD_CONFIG,
-            f"no incident in {folder}: expected incident.json and the genesis that it names. The recorded incidents are "
-            "not part of this repository; give the folder that holds one, or run the demonstration without INCIDENT",
+            f"no incident in {folder}: expected incident.json and the genesis that it names. The recorded "
+            "incidents are not part of this repository; give the folder that holds one, or run the "
+            "demonstration without INCIDENT",
         )
     try:
         file = msgspec.json.decode(path.read_bytes(), type=_File)
@@ -170,7 +171,7 @@ class IncidentScenario:
 
 
 async def deploy_incident(ground: Ground, incident: Incident) -> tuple[IncidentScenario, Path]:
-    """Put a guardian before the recorded protocol, a vault on the second chain, and approve a policy on both."""
+    """A guardian before the recorded protocol, a vault on the second chain, one policy approved on both."""
     home, file = ground.home, incident.file
     balance, hole = (_parse_watch(each.call, file) for each in file.watch)
     guardian = await create_guardian(home, ground.home_trust)
@@ -198,7 +199,7 @@ async def deploy_incident(ground: Ground, incident: Incident) -> tuple[IncidentS
 
 
 async def _own_the_target(home: Deployer, incident: Incident, guardian: Address, hole: _Read) -> Address:
-    """An adapter that owns the target and can make the one call of the remedy; its address goes into storage."""
+    """An adapter that owns the target, set as owner in storage, and can make the one call of the remedy."""
     remedy = incident.file.remedy
     target = _address(remedy.to)
     types = remedy.signature[remedy.signature.index("(") + 1 : -1].split(",")
@@ -247,7 +248,7 @@ def _address(value: str) -> Address:
 
 
 def _policy_text(home: Deployer, file: _File, balance: _Read, guardian: Address, vault: GuardedVault) -> str:
-    return f"""# Written by the demonstration: watches the recorded bridge, closes its hole, brakes the second chain.
+    return f"""# Written by the demonstration: watches the recorded bridge, closes its hole, brakes chain two.
 tocsin: 1
 name: recorded-incident
 version: 1

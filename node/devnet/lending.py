@@ -156,7 +156,7 @@ async def _let_users_in(
 
 
 def _policy_text(home: Deployer, pool: Address, guardian: Address, vault: GuardedVault) -> str:
-    return f"""# Written by the demonstration: watches the pool, brakes the pool and the vault on the other chain.
+    return f"""# Written by the demonstration: watches the pool, brakes it and the vault on the other chain.
 tocsin: 1
 name: demo-lending
 version: 1

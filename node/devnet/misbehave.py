@@ -3,7 +3,8 @@
 They are registered and hold real keys, so that every check at the door but the last lets them in.
 
     silent   connects, receives, and never says anything
-    flood    sends what cannot be parsed, and well-formed attestations signed with another key, as fast as it can
+    flood    sends what cannot be parsed, and well-formed attestations signed with another key, as fast as
+             it can
 """
 
 from __future__ import annotations

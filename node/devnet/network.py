@@ -59,7 +59,10 @@ class Ground:
 
 @dataclass(slots=True, kw_only=True)
 class LocalNetwork(Generic[P]):
-    """A network that runs. `said` carries every line of every watcher; `protocols` is what the caller deployed."""
+    """A network that runs.
+
+    `said` carries every line of every watcher; `protocols` is what the caller deployed.
+    """
 
     ground: Ground
     protocols: P
@@ -89,11 +92,10 @@ async def local_network(
 ) -> AsyncIterator[LocalNetwork[P]]:
     """Bring everything up, wait until every watcher is connected to all others, end it all with the block.
 
-    `deploy` puts protocols on the ground and returns them with their policy file. `genesis` and `timestamp` are for a
-    recorded state: the second chain lives in the same time. `directory` is emptied first.
+    `deploy` puts protocols on the ground and returns them with their policy file. `genesis` and `timestamp`
+    are for a recorded state: the second chain lives in the same time. `directory` is emptied first.
     """
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    _empty(directory)
     async with AsyncExitStack() as stack:
         step("starting two chains")
         alpha = await stack.enter_async_context(
@@ -143,6 +145,11 @@ async def local_network(
         step("every watcher is connected to every other")
         yield network
         nursery.cancel_scope.cancel()
+
+
+def _empty(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
 
 
 _QUIET = ("--disable-console-log", "--order", "fees")
@@ -216,7 +223,10 @@ async def _start(home: Home, conduct: Conduct, stack: AsyncExitStack) -> Watcher
 
 
 async def _wait_connected(network: LocalNetwork[P]) -> None:
-    """Until every honest watcher is ready and connected to all others. Raises `Unavailable` after a minute."""
+    """Until every honest watcher is ready and connected to all others.
+
+    Raises `Unavailable` after a minute.
+    """
     ready: set[str] = set()
     connected: dict[str, int] = {}
     # a flooder may be banned before anybody has counted it
@@ -230,6 +240,7 @@ async def _wait_connected(network: LocalNetwork[P]) -> None:
             if all(name in ready and connected.get(name, 0) >= others for name in network.honest):
                 return
     raise Unavailable(
-        f"after {READY_SECONDS} s these watchers were ready: {sorted(ready)}, with these many peers: {connected}; "
-        f"expected all of {network.honest} with {others}. Their logs are in {network.ground.directory}"
+        f"after {READY_SECONDS} s these watchers were ready: {sorted(ready)}, with these many peers: "
+        f"{connected}; expected all of {network.honest} with {others}. Their logs are in "
+        f"{network.ground.directory}"
     )

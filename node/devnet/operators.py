@@ -11,11 +11,11 @@ from pathlib import Path
 
 from consensus.bls import PublicKey
 from consensus.types import Address, ChainId
-from node.store import PRIVATE_FILE_MODE
 from node.config import Keys
 from node.devnet.anvil import Anvil
 from node.gossip.transport import PeerId
 from node.keys import make_keys
+from node.store import PRIVATE_FILE_MODE
 
 WEAK_WORK_FACTOR = 2  # scrypt at full strength costs a second and 256 MiB a key; these keys guard nothing
 
@@ -52,16 +52,13 @@ async def make_homes(directory: Path, count: int) -> tuple[Home, ...]:
 
 
 async def _make_home(folder: Path, port: int) -> Home:
-    folder.mkdir(parents=True)
     keys = Keys(
         bls_keystore=folder / "bls.json",
         transaction_keystore=folder / "transaction.json",
         p2p_keystore=folder / "p2p.json",
         password_file=folder / "password",
     )
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
-    with os.fdopen(os.open(keys.password_file, flags, PRIVATE_FILE_MODE), "w") as file:
-        file.write(secrets.token_hex(16))
+    _write_password(keys.password_file)
     made = await make_keys(keys, folder / "data", work_factor=WEAK_WORK_FACTOR)
     return Home(
         name=folder.name,
@@ -71,6 +68,13 @@ async def _make_home(folder: Path, port: int) -> Home:
         peer_id=made.peer_id,
         port=port,
     )
+
+
+def _write_password(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+    with os.fdopen(os.open(path, flags, PRIVATE_FILE_MODE), "w") as file:
+        file.write(secrets.token_hex(16))
 
 
 def write_config(

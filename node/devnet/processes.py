@@ -1,7 +1,7 @@
 """Watchers as operating-system processes, and what they say.
 
-Each writes JSON lines to a log file of its own; what it says arrives here as `Said`, in order. All are ended by
-their process id when the block is left.
+Each writes JSON lines to a log file of its own; what it says arrives here as `Said`, in order. All are
+ended by their process id when the block is left.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ class WatcherProcess:
 
     async def start(self) -> None:
         """Start it; the log file is appended to, so that a restart keeps the history."""
-        self._is_told_to_end = False
         with self._log.open("ab") as sink:
             self._process = await trio.lowlevel.open_process(
                 self._command, stdout=sink, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
             )
+        self._is_told_to_end = False  # only now: until then `follow` looks at the life before
 
     async def stop(self) -> None:
         """Ask it to end, and end it after a few seconds."""
@@ -108,7 +108,8 @@ class WatcherProcess:
                             code = self._process.returncode if self._process else None
                             tail = self._log.read_bytes()[-600:].decode(errors="replace")
                             raise Broken(
-                                f"watcher {self.name} ended by itself with code {code}; its last words:\n{tail}"
+                                f"watcher {self.name} ended by itself with code {code}; "
+                                f"its last words:\n{tail}"
                             )
                         await trio.sleep(POLL_SECONDS)
                         continue

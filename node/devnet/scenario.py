@@ -20,7 +20,8 @@ class Money:
 
     def __str__(self) -> str:
         whole, part = divmod(self.units, 10**self.decimals)
-        return f"{whole:,}{f'.{part * 100 // 10**self.decimals:02d}' if self.decimals and part else ''} {self.symbol}"
+        cents = f".{part * 100 // 10**self.decimals:02d}" if part else ""
+        return f"{whole:,}{cents} {self.symbol}"
 
 
 class Scenario(Protocol):

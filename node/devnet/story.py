@@ -111,8 +111,8 @@ class Story:
     def _landed(self, said: Said) -> Happening:
         outcome = "lands" if said.fields["succeeded"] else "REVERTS"
         what = (
-            f"{self.cast.actions.get(self._action(said), '?')} {outcome} in block {said.fields['block_number']} of "
-            f"{self._chain(said)}, {int(said.fields['gas_used']):,} gas"
+            f"{self.cast.actions.get(self._action(said), '?')} {outcome} in block "
+            f"{said.fields['block_number']} of {self._chain(said)}, {int(said.fields['gas_used']):,} gas"
         )
         return Happening(at_ms=said.at_ms, kind="guardian", who="guardian", what=what)
 

@@ -1,7 +1,7 @@
 """What a person sees of an incident: happenings in order, stake gathering, money lost and left.
 
-Live on a terminal (rich), plain lines where the output is no terminal. Knows nothing of chains and watchers: it
-is told.
+Live on a terminal (rich), plain lines where the output is no terminal. Knows nothing of chains and
+watchers: it is told.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ WHO_STYLE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happening:
-    """One line of the timeline. `at_ms` is Unix time in milliseconds; `kind` one of the keys of `WHO_STYLE`."""
+    """One line of the timeline.
+
+    `at_ms` is Unix time in milliseconds; `kind` one of the keys of `WHO_STYLE`.
+    """
 
     at_ms: int
     kind: str

@@ -1,7 +1,7 @@
 """Structured logs: one event a line, a fixed name and keys from one list, for a person or for a machine.
 
-`at_ms` (Unix milliseconds) stands in every line. It is for people and for the latency report: no clock reading
-ever enters what is signed.
+`at_ms` (Unix milliseconds) stands in every line. It is for people and for the latency report: no clock
+reading ever enters what is signed.
 """
 
 from __future__ import annotations

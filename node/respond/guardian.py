@@ -99,7 +99,7 @@ class GuardianOnChain:
         return VERIFICATION_GAS + CALL_GAS + 2 * (await self._config(action.action_id)).min_gas
 
     async def _config(self, action_id: ActionId) -> ActionConfig:
-        """What the owner fixed, asked once a block: an owner may change it, an incident asks again and again."""
+        """What the owner fixed, asked once a block: it may change, and an incident asks again and again."""
         head = await self._head()
         known = self._configs.get(action_id)
         if known is not None and known[0] == head.hash:
@@ -108,8 +108,8 @@ class GuardianOnChain:
         if config is None:
             raise Refused(
                 Reason.UNKNOWN_ACTION,
-                f"guardian {self._guardian.address} has no action 0x{action_id.hex()}; the policy names one that "
-                "the owner never set, or has removed",
+                f"guardian {self._guardian.address} has no action 0x{action_id.hex()}; the policy names one "
+                "that the owner never set, or has removed",
             )
         self._configs[action_id] = (head.hash, config)
         return config

@@ -22,13 +22,13 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What a guardian says of one action now: in force until when (0 = not), and what the target itself says."""
+    """What a guardian says of one action now (in force until when, 0 = not), and what its target says."""
 
     restricted_until: Seconds
     engaged: bool
 
     def in_force(self, now: Seconds) -> bool:
-        """Whether the restriction holds at chain time `now`, both by the guardian's book and on the target."""
+        """Whether the restriction holds at chain time `now`: by the guardian's book and on the target."""
         return self.restricted_until > now and self.engaged
 
 

@@ -1,7 +1,7 @@
 """From the head that shows an attack to the certificate and the pause, on a real network of processes.
 
-Run by `make bench`. Seven honest watchers, two chains with one-second blocks, everything on this machine. Each alert is
-lifted by the owner before the next. The clock starts when the *first* watcher sees the head.
+Run by `make bench`. Seven honest watchers, two chains with one-second blocks, everything on this machine.
+Each alert is lifted by the owner before the next. The clock starts when the *first* watcher sees the head.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The least protocol that can ring the bell again and again: a token balance that rises, a target that pauses."""
+"""The least protocol that can ring the bell again and again: a balance that rises, a target that pauses."""
 
 from __future__ import annotations
 
