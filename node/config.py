@@ -7,6 +7,7 @@ own (`http_file`, `ws_file`).
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +21,8 @@ from consensus.types import Address, ChainId
 from node.chain.types import Endpoint
 
 MAX_CONFIG_BYTES = 262_144
+HTTP_SCHEMES = ("http://", "https://")
+WS_SCHEMES = ("ws://", "wss://")
 
 
 class LogFormat(StrEnum):
@@ -166,6 +169,12 @@ def _checked(parsed: _File, path: Path) -> Config:
         raise _refuse(
             path, f"network.registry must be a checksummed address, got {parsed.network.registry!r}"
         )
+    if parsed.network.activation_delay_seconds < 0:
+        raise _refuse(path, "has a negative network.activation_delay_seconds; 0 is at once")
+    if not 0 < parsed.rpc_timeout_seconds < math.inf:
+        raise _refuse(
+            path, f"has rpc_timeout_seconds {parsed.rpc_timeout_seconds}; write how long one answer may take"
+        )
     if not parsed.policies:
         raise _refuse(path, "names no policy; without one there is nothing to watch")
     return Config(
@@ -207,7 +216,7 @@ def _chain(chain: _Chain, path: Path) -> ChainConfig:
     endpoints = tuple(
         Endpoint(
             name=endpoint.name,
-            http=_address(endpoint.http, endpoint.http_file, path, f"{endpoint.name}.http"),
+            http=_address(endpoint.http, endpoint.http_file, path, f"{endpoint.name}.http", HTTP_SCHEMES),
             ws=_optional_address(endpoint.ws, endpoint.ws_file, path, f"{endpoint.name}.ws"),
         )
         for endpoint in chain.endpoints
@@ -222,19 +231,27 @@ def _chain(chain: _Chain, path: Path) -> ChainConfig:
 
 
 def _optional_address(value: str | None, file: str | None, path: Path, key: str) -> str | None:
-    return None if value is None and file is None else _address(value, file, path, key)
+    return None if value is None and file is None else _address(value, file, path, key, WS_SCHEMES)
 
 
-def _address(value: str | None, file: str | None, path: Path, key: str) -> str:
+def _address(value: str | None, file: str | None, path: Path, key: str, schemes: tuple[str, str]) -> str:
     if (value is None) == (file is None):
         raise _refuse(path, f"must give either {key} or {key}_file")
-    if value is not None:
-        return value
-    assert file is not None
+    address = _read_address(file, path, key) if value is None and file is not None else value or ""
+    if not address.startswith(schemes):  # what it is instead is not said: it may be a credential
+        raise _refuse(
+            path, f"{key} must begin with {' or '.join(schemes)}; write the provider's whole address"
+        )
+    return address
+
+
+def _read_address(file: str, path: Path, key: str) -> str:
     try:
         return (path.resolve().parent / file).read_text().strip()
     except OSError as error:
         raise _refuse(path, f"names {key}_file, which cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError:
+        raise _refuse(path, f"names {key}_file, which is no text; write the address on one line") from None
 
 
 def _refuse(path: Path, what: str) -> Refused:

@@ -1,0 +1,253 @@
+"""The import graph against the list of doors in the house style: an import that is not in the list is red."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Behind each door: what it may import of ours. A room is a folder of node/, or a module directly in it.
+DOORS: dict[str, set[str]] = {
+    "consensus": set(),
+    # rooms: they meet in the pipeline, and nowhere else
+    "node.store": {"consensus"},
+    "node.chain": {"consensus"},
+    "node.observe": {"consensus", "node.chain"},
+    "node.evaluate": {"consensus"},
+    "node.attest": {"consensus", "node.store"},
+    "node.gossip": {"consensus"},
+    "node.respond": {"consensus", "node.chain", "node.store"},
+    "node.operate": {"consensus", "node.config", "node.observe", "node.gossip"},  # their statistics()
+    # between the rooms: what the pipeline is made of
+    "node.config": {"consensus", "node.chain"},
+    "node.keys": {"consensus", "node.config", "node.attest", "node.gossip"},
+    "node.connection": {"node.config", "node.chain"},
+    "node.members": {"consensus", "node.chain", "node.evaluate"},
+    "node.tallying": {"consensus", "node.evaluate"},
+    "node.registration": {
+        "consensus",
+        "node.config",
+        "node.connection",
+        "node.keys",
+        "node.chain",
+        "node.gossip",
+    },
+    "node.shutdown": set(),
+    "node.pipeline": {
+        "consensus",
+        "node.config",
+        "node.connection",
+        "node.keys",
+        "node.members",
+        "node.tallying",
+        "node.chain",
+        "node.observe",
+        "node.evaluate",
+        "node.attest",
+        "node.gossip",
+        "node.respond",
+        "node.operate",
+    },
+    # the doors to the street
+    "node.cli": {
+        "consensus",
+        "node.config",
+        "node.keys",
+        "node.registration",
+        "node.operate",
+        "node.pipeline",
+        "node.shutdown",
+        "node.devnet",
+    },
+    "node.__main__": {"node.cli"},
+    "node.__init__": set(),
+    "node.devnet": {
+        "consensus",
+        "node.config",
+        "node.connection",
+        "node.keys",
+        "node.members",
+        "node.registration",
+        "node.shutdown",
+        "node.store",
+        "node.chain",
+        "node.evaluate",
+        "node.gossip",
+        "node.operate",
+    },
+}
+
+# Modules through which a room is entered from another one, where that is less than all of it.
+NARROW: dict[tuple[str, str], set[str]] = {
+    ("node.config", "node.chain"): {"node.chain.types"},
+    ("node.members", "node.evaluate"): {"node.evaluate.room"},
+    ("node.tallying", "node.evaluate"): {"node.evaluate.findings"},
+    ("node.cli", "node.devnet"): {"node.devnet.demo"},
+    ("node.keys", "node.gossip"): {"node.gossip.host", "node.gossip.transport"},
+    ("node.operate", "node.gossip"): {"node.gossip.transport"},
+    ("node.operate", "node.observe"): {"node.observe.heads"},
+}
+
+# Who may use what of others: the rest may not.
+LIBRARIES: dict[str, set[str]] = {
+    "trio": {room for room in DOORS if room not in {"consensus", "node.config", "node.members"}},
+    "httpx": {"node.chain"},
+    "trio_websocket": {"node.observe"},
+    "libp2p": {"node.gossip"},
+    "multiaddr": {"node.gossip"},
+    "sqlite3": {"node.store", "node.attest"},
+    "web3": {"node.chain", "node.devnet"},
+    "eth_account": {"node.chain", "node.attest", "node.keys", "node.connection"},
+    "eth_keyfile": {"node.attest"},
+    "py_arkworks_bls12381": {"consensus"},
+    "msgpack": {"consensus"},
+    "yaml": {"node.evaluate"},
+    "rich": {"node.devnet"},
+    "click": {"node.cli"},
+}
+# What would make the same input give other bytes.
+IMPURE = {
+    "asyncio",
+    "datetime",
+    "io",
+    "os",
+    "pathlib",
+    "random",
+    "socket",
+    "sqlite3",
+    "subprocess",
+    "threading",
+}
+IMPURE |= {"time", "trio", "httpx", "libp2p", "structlog", "logging"}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for package in ("consensus", "node"):
+        for path in sorted((REPOSITORY / package).rglob("*.py")):
+            yield ".".join(path.relative_to(REPOSITORY).with_suffix("").parts), path
+
+
+def imports_of(source: str) -> Iterator[str]:
+    """Every module that is imported, at the top or within functions; `from a import b` says a."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            yield node.module or ""
+
+
+def room_of(module: str) -> str:
+    return "consensus" if module.split(".")[0] == "consensus" else ".".join(module.split(".")[:2])
+
+
+@cache
+def graph() -> dict[str, dict[str, set[str]]]:
+    """Room by room: the modules it imports, with the modules that do so."""
+    edges: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for module, path in modules():
+        for imported in imports_of(path.read_text()):
+            edges[room_of(module)][imported].add(module)
+    return edges
+
+
+def is_ours(module: str) -> bool:
+    return module.split(".")[0] in {"node", "consensus"}
+
+
+def forbidden(edges: dict[str, dict[str, set[str]]]) -> list[str]:
+    """Every import that has no door."""
+    found = []
+    for room, imported in edges.items():
+        for target, sources in imported.items():
+            if not is_ours(target) or room_of(target) == room:
+                continue
+            narrow = NARROW.get((room, room_of(target)))
+            if room_of(target) not in DOORS[room] or (narrow is not None and target not in narrow):
+                found.append(f"{', '.join(sorted(sources))} imports {target}")
+    return found
+
+
+def test_every_room_has_its_line_in_the_list() -> None:
+    assert {room_of(module) for module, _ in modules()} == set(DOORS)
+
+
+def test_no_room_is_entered_by_a_door_that_is_not_in_the_list() -> None:
+    assert forbidden(graph()) == []
+
+
+def test_every_door_in_the_list_is_used() -> None:
+    unused = [
+        f"{room} → {target}"
+        for room, targets in DOORS.items()
+        for target in targets
+        if target not in {room_of(each) for each in graph()[room] if is_ours(each)}
+    ]
+
+    assert unused == ["node.respond → node.store"], "respond gets a table of its own with resubmission"
+
+
+def test_consensus_uses_nothing_that_could_change_its_bytes() -> None:
+    assert not {module.split(".")[0] for module in graph()["consensus"]} & IMPURE
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_stays_behind_the_doors_that_are_named_for_it(library: str) -> None:
+    users = {
+        room for room, imported in graph().items() if library in {each.split(".")[0] for each in imported}
+    }
+
+    assert users <= LIBRARIES[library]
+
+
+def reach(room: str) -> set[str]:
+    """Every room that comes along when this one is imported."""
+    reached: set[str] = set()
+    waiting = [room]
+    while waiting:
+        for target in DOORS[waiting.pop()] - reached:
+            reached.add(target)
+            waiting.append(target)
+    return reached
+
+
+def test_the_list_has_no_circle() -> None:
+    assert [room for room in DOORS if room in reach(room)] == []
+
+
+def test_nobody_but_the_command_line_reaches_the_local_network() -> None:
+    assert {room for room in DOORS if "node.devnet" in reach(room)} == {"node.cli", "node.__main__"}
+
+
+@pytest.mark.parametrize("room", ["node.evaluate", "node.gossip", "node.attest"])
+def test_what_decides_signs_or_spreads_alerts_never_reaches_a_chain(room: str) -> None:
+    assert "node.chain" not in reach(room)
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("node.gossip.push", "from node.chain.types import BlockRef"),
+        ("node.evaluate.engine", "import node.attest.signer"),
+        ("consensus.tally", "from node.store import Store"),
+        ("node.config", "from node.chain.rpc import RpcPool"),
+        ("node.pipeline", "from node.devnet.demo import run_demo"),
+    ],
+)
+def test_a_new_door_is_noticed(module: str, line: str) -> None:
+    edges: dict[str, dict[str, set[str]]] = {room_of(module): {each: {module} for each in imports_of(line)}}
+
+    assert len(forbidden(edges)) == 1
+
+
+def test_the_libraries_named_are_not_of_the_standard_library_by_mistake() -> None:
+    third: Iterable[str] = set(LIBRARIES) - {"sqlite3"}
+
+    assert not set(third) & set(sys.stdlib_module_names)
