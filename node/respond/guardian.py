@@ -22,6 +22,12 @@ VERIFICATION_GAS = (
 CALL_GAS = 100_000  # guardian and adapter around the action itself
 
 
+_OUTCOMES = {
+    f"0x{Outcome.ACTED.to_bytes(32).hex()}": Simulation.WOULD_ACT,
+    f"0x{Outcome.ALREADY_ACTIVE.to_bytes(32).hex()}": Simulation.ALREADY_ACTIVE,
+}
+
+
 class GuardianOnChain:
     """`GuardianPort` over JSON-RPC. Reads are pinned to the latest head that this watcher has seen."""
 
@@ -72,17 +78,18 @@ class GuardianOnChain:
         except RpcFaulted as faulted:
             if faulted.fault.data is None:
                 raise
-            revert = bytes.fromhex(faulted.fault.data.removeprefix("0x"))
+            revert = _parse_revert(faulted.fault.data)
             why = describe_revert(revert, load_artifact("Guardian"), load_artifact("QuorumVerifier"))
             raise Refused(
                 Reason.CALL_REVERTED, f"guardian {self._guardian.address} would refuse: {why}"
             ) from faulted
-        if not isinstance(returned, str) or len(returned) != 66:
+        outcome = _OUTCOMES.get(returned) if isinstance(returned, str) else None
+        if outcome is None:
             raise Unavailable(
-                f"respond() of {self._guardian.address} should return one word, came {returned!r}"
+                f"respond() of {self._guardian.address} returns an outcome in one word, came "
+                f"{str(returned)[:80]!r}; an endpoint lies, or this is no guardian"
             )
-        acted = Outcome(int(returned, 16)) is Outcome.ACTED
-        return Simulation.WOULD_ACT if acted else Simulation.ALREADY_ACTIVE
+        return outcome
 
     async def submit(self, certificate: Certificate, action: Action) -> Receipt:
         """Send the call and wait for its block."""
@@ -116,3 +123,11 @@ class GuardianOnChain:
 
     async def _head(self) -> BlockRef:
         return await self._clock.wait_beyond(None)
+
+
+def _parse_revert(data: str) -> bytes:
+    """What the endpoint says the contract returned; `Unavailable` where that is no hex."""
+    try:
+        return bytes.fromhex(data.removeprefix("0x"))
+    except ValueError as error:
+        raise Unavailable(f"an endpoint says that the call reverts with {data[:80]!r}, no hex") from error
