@@ -1,4 +1,4 @@
-"""The pages for people are true where a machine can tell: links, commands, examples, and nothing of one machine."""
+"""The pages for people hold where a machine can tell: links, commands, examples, no one machine's paths."""
 
 from __future__ import annotations
 
