@@ -25,9 +25,9 @@ def compute_turn(
 ) -> BlockNumber:
     """The first head at which `operator` submits, when the certificate was ready at head `ready_at`.
 
-    `signed` are those in the certificate. Who stands ahead and has signed is at work: what it sent in the middle of
-    one block may only make it into the next, so it gets a whole block more. Who has not signed is likely gone. An
-    operator outside the order (a relayer without stake) comes after everybody.
+    `signed` are those in the certificate. Who stands ahead and has signed is at work: what it sent in the
+    middle of one block may only make it into the next, so it gets a whole block more. Who has not signed is
+    likely gone. An operator outside the order (a relayer without stake) comes after everybody.
     """
     ahead = order[: order.index(operator)] if operator in order else order
     in_flight = 1 if any(other in signed for other in ahead) else 0

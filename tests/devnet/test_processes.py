@@ -49,15 +49,16 @@ async def test_a_restart_is_heard_behind_the_life_before_and_taken_for_no_death(
 
 
 async def test_a_watcher_that_ends_by_itself_is_noticed_with_its_code_and_last_words(tmp_path: Path) -> None:
-    with pytest.raises(ExceptionGroup) as caught:
-        async with followed(make_process(tmp_path, "die")) as said:
-            async for _ in said:
-                pass
+    process = make_process(tmp_path, "die")
+    said_in, said = trio.open_memory_channel[Said](8)
+    await process.start()
 
-    (broken,) = caught.value.exceptions
-    assert isinstance(broken, Broken)
-    assert "w1 ended by itself with code 3" in str(broken)
-    assert "no json" in str(broken)
+    with trio.fail_after(PATIENCE_SECONDS), pytest.raises(Broken, match="ended by itself") as caught:
+        await process.follow(said_in)
+
+    assert said.receive_nowait().event == "talker.ready"
+    assert "w1 ended by itself with code 3" in str(caught.value)
+    assert "no json" in str(caught.value)
 
 
 async def test_a_process_that_was_never_started_has_no_pid(tmp_path: Path) -> None:
