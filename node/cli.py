@@ -130,6 +130,24 @@ def operator_register(config_file: Path, bond: int, as_json: bool) -> None:
     )
 
 
+@cli.group()
+def policy() -> None:
+    """Look at a protocol's policy file."""
+
+
+@policy.command("hash")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@JSON_OPTION
+def policy_hash(file: Path, as_json: bool) -> None:
+    """Check a policy file and print the hash that the guardian's owner approves with setPolicy(bytes32)."""
+    from node.evaluate.policy import read_policy
+
+    read = _guarded(lambda: read_policy(file))
+    hashed = f"0x{read.hash.hex()}"
+    rules = [rule.name for rule in read.rules]
+    _say(as_json, {"policy": read.name, "hash": hashed, "rules": rules}, hashed)
+
+
 @cli.command("run")
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Your config.toml."

@@ -242,7 +242,7 @@ async def _run_rooms(
                 chain_id=effect.chain_id,
                 guardian=effect.guardian,
                 action=effect.action_id,
-                level=effect.level.name.lower(),
+                rung=effect.level.name.lower(),
                 transaction=effect.transaction,
                 block_number=effect.block_number,
                 restricted_until=effect.restricted_until,

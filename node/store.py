@@ -94,7 +94,8 @@ async def open_store(path: Path, schema: Schema) -> AsyncIterator[Store]:
     if not await trio.Path(path).is_file():
         raise Refused(
             Reason.STORE_MISSING,
-            f"expected the {schema.name} at {path}, found none; create it once, or restore the latest copy",
+            f"expected the {schema.name} at {path}, found none; create it once for a new key, and "
+            "never put an older copy in its place",
         )
     async with _opened(path, schema, is_new=False) as store:
         yield store

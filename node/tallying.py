@@ -109,12 +109,14 @@ class Tallying:
             self._ask_about(attestation)
         for evidence in outcome.equivocations:
             self._equivocations += 1
-            _log.error("equivocation.proven", operator=evidence.operator_index, slot_id=evidence.slot_id)
+            _log.error(
+                "equivocation.proven", operator_index=evidence.operator_index, slot_id=evidence.slot_id
+            )
         for attestation, refused in outcome.refused:
             _log.warning(
                 "attestation.refused",
                 digest=attestation.digest(),
-                operator=attestation.operator_index,
+                operator_index=attestation.operator_index,
                 reason=refused.reason,
                 detail=refused.message,
             )
@@ -163,7 +165,7 @@ class Tallying:
         _log.info(
             "question.asked",
             digest=digest,
-            operator=attestation.operator_index,
+            operator_index=attestation.operator_index,
             block_number=slot.anchor_number,
         )
 

@@ -53,5 +53,5 @@ async def sign_alerts(
             digest=alert.digest(),
             slot_id=alert.slot_id(),
             epoch=alert.epoch,
-            operator=index,
+            operator_index=index,
         )

@@ -6,6 +6,7 @@ watchers: it is told.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from rich.text import Text
 
 BAR_CELLS = 36
 VISIBLE_ROWS = 18
+SETTLE_MS = 300  # by then every log that says something of an earlier moment has been read
 
 WHO_STYLE = {
     "user": "green",
@@ -64,12 +66,16 @@ class Timeline:
     gauges: dict[str, Gauge] = field(default_factory=dict)
     happenings: list[Happening] = field(default_factory=list)
     _live: Live | None = None
+    _printed: int = 0
 
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Draw while the block runs: a live picture on a terminal, lines elsewhere."""
         if not self.console.is_terminal:
-            yield
+            try:
+                yield
+            finally:
+                self._print_settled(until_ms=None)
             return
         with Live(self.render(), console=self.console, refresh_per_second=8, transient=True) as live:
             self._live = live
@@ -79,12 +85,21 @@ class Timeline:
                 self._live = None
 
     def tell(self, happening: Happening) -> None:
-        """Add one happening, in the order of its time."""
-        self.happenings.append(happening)
-        if self._live is None:
-            self.console.print(self._row(happening), soft_wrap=True)
-        else:
+        """Add one happening in its place: processes are heard a little late, and not in order."""
+        insort(self.happenings, happening, key=lambda each: each.at_ms)
+        if self._live is not None:
             self._live.update(self.render())
+        else:
+            self._print_settled(until_ms=happening.at_ms - SETTLE_MS)
+
+    def _print_settled(self, *, until_ms: int | None) -> None:
+        """Print what nothing earlier can come before any more."""
+        while self._printed < len(self.happenings):
+            happening = self.happenings[self._printed]
+            if until_ms is not None and happening.at_ms > until_ms:
+                return
+            self.console.print(self._row(happening), soft_wrap=True)
+            self._printed += 1
 
     def set_gauge(self, key: str, value: int) -> None:
         """Move one bar."""
@@ -102,11 +117,12 @@ class Timeline:
 
     def record(self) -> RenderableType:
         """Every happening, for the scroll-back once the live picture is gone."""
-        return Group(*(self._row(happening) for happening in sorted(self.happenings, key=lambda h: h.at_ms)))
+        return Group(*(self._row(happening) for happening in self.happenings))
 
     def _row(self, happening: Happening) -> Text:
         style = WHO_STYLE.get(happening.kind, "")
-        row = Text(f"{self._offset(happening.at_ms):>9}  ", style="dim")
+        row = Text()
+        row.append(f"{self._offset(happening.at_ms):>9}  ", style="dim")
         row.append(f"{happening.who:<12}", style=style)
         row.append(happening.what)
         return row

@@ -232,7 +232,7 @@ class GossipRoom:
         _log.warning(
             "attestation.refused",
             reason=error.reason.value,
-            message=error.message,
+            detail=error.message,
             peer_id=received.peer_id,
             path=received.path.value,
         )
