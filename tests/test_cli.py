@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 import node.keys
 from node.cli import EXIT_BROKEN, EXIT_REFUSED, EXIT_UNAVAILABLE, cli
 from node.config import Keys
+from node.evaluate.policy import read_policy
 from node.keys import JOURNAL_FILE, make_keys
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -120,6 +121,8 @@ def test_help_leads_from_nothing_to_a_running_watcher() -> None:
         ("version",),
         ("keys",),
         ("operator",),
+        ("policy", "hash"),
+        ("policy",),
     ],
 )
 def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
@@ -145,6 +148,35 @@ def test_a_demo_of_a_folder_without_an_incident_says_what_it_expected(tmp_path: 
     assert "expected incident.json" in started.stderr
     assert "not part of this repository" in started.stderr
     assert "Traceback" not in started.stderr
+
+
+# --- policy hash
+
+
+def test_the_hash_that_an_owner_approves_is_that_which_the_watchers_compute() -> None:
+    file = REPOSITORY / "deploy" / "policies" / "example.yaml"
+
+    told = run("policy", "hash", str(file), "--json")
+
+    read = read_policy(file)
+    assert json.loads(told.output) == {
+        "policy": read.name,
+        "hash": f"0x{read.hash.hex()}",
+        "rules": [rule.name for rule in read.rules],
+    }
+    assert run("policy", "hash", str(file)).output == f"0x{read.hash.hex()}\n"
+
+
+@pytest.mark.parametrize("content", [None, "tocsin: 2"], ids=["no file", "no policy"])
+def test_what_is_no_policy_has_no_hash(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "policy.yaml"
+    if content is not None:
+        file.write_text(content)
+
+    told = run("policy", "hash", str(file))
+
+    assert told.exit_code == EXIT_REFUSED
+    assert "policy" in told.output
 
 
 # --- keys new
