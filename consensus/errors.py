@@ -148,6 +148,10 @@ class Reason(StrEnum):
         "bad_config",
         "a configuration that cannot work; the message names the place and what to write",
     )
+    TOO_MANY_INCIDENTS = (
+        "too_many_incidents",
+        "as many certificates are being answered as one watcher keeps open",
+    )
     UNKNOWN_ACTION = "unknown_action", "an action that the guardian's owner never set, or has removed"
 
 

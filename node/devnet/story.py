@@ -130,7 +130,7 @@ class Story:
         if (said.watcher, peer) in self._banned:
             return None
         self._banned.add((said.watcher, peer))
-        return _watcher(said, f"bans {peer}: {said.fields['reason']}")
+        return _watcher(said, f"bans {peer}: {str(said.fields['reason']).replace('_', ' ')}")
 
     def _denied(self, said: Said) -> Happening:
         return _watcher(said, "was asked about an alert that its own view denies; does not sign")

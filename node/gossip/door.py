@@ -84,12 +84,12 @@ class Door:
         self._drops[reason] += 1
         points = STRIKES.get(reason, 0)
         if points and self.is_registered(peer_id):
-            self.strike(peer_id, points, cause=reason)
+            self.strike(peer_id, points, reason=reason)
         return False
 
-    def strike(self, peer_id: PeerId, points: int, *, cause: str) -> None:
+    def strike(self, peer_id: PeerId, points: int, *, reason: Reason) -> None:
         if self._budgets.strike(peer_id, points):
-            _log.warning("peer.banned", peer_id=peer_id, reason=cause)
+            _log.warning("peer.banned", peer_id=peer_id, reason=reason)
             self._on_ban(peer_id)
 
     def count(self, reason: Reason, times: int = 1) -> None:

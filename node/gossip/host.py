@@ -241,8 +241,8 @@ class Libp2pTransport:
             self._nursery.start_soon(self._tend, link)
         await trio.lowlevel.checkpoint()
 
-    async def strike(self, peer_id: PeerId, points: int) -> None:
-        self.door.strike(peer_id, points, cause="blamed")
+    async def strike(self, peer_id: PeerId, points: int, *, reason: Reason) -> None:
+        self.door.strike(peer_id, points, reason=reason)
         await trio.lowlevel.checkpoint()
 
     def statistics(self) -> TransportStatistics:

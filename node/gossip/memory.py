@@ -129,8 +129,8 @@ class MemoryTransport:
             self._network.announce(self._peer_id, peer_id)
         await trio.lowlevel.checkpoint()
 
-    async def strike(self, peer_id: PeerId, points: int) -> None:
-        self.door.strike(peer_id, points, cause="blamed")
+    async def strike(self, peer_id: PeerId, points: int, *, reason: Reason) -> None:
+        self.door.strike(peer_id, points, reason=reason)
         await trio.lowlevel.checkpoint()
 
     def statistics(self) -> TransportStatistics:

@@ -128,7 +128,7 @@ class GossipRoom:
         points = STRIKES.get(reason, 0)
         sender = self._seen.sender_of(encode(attestation))
         if points and sender is not None:
-            await self._transport.strike(sender, points)
+            await self._transport.strike(sender, points, reason=reason)
 
     def statistics(self) -> RoomStatistics:
         return RoomStatistics(
@@ -237,4 +237,4 @@ class GossipRoom:
             path=received.path.value,
         )
         if points:
-            await self._transport.strike(received.peer_id, points)
+            await self._transport.strike(received.peer_id, points, reason=error.reason)

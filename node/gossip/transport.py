@@ -87,7 +87,7 @@ class GossipTransport(Protocol):
         """Replace the set of operators that are let in; those that left are disconnected."""
         ...
 
-    async def strike(self, peer_id: PeerId, points: int) -> None:
+    async def strike(self, peer_id: PeerId, points: int, *, reason: Reason) -> None:
         """Count a fault that only the caller could see; enough of them ban the peer for a time."""
         ...
 

@@ -17,7 +17,7 @@ import trio
 
 from consensus.alert import Action
 from consensus.certificate import Certificate, meets
-from consensus.errors import Refused, Unavailable
+from consensus.errors import Reason, Refused, Unavailable
 from consensus.types import Address, BlockNumber, ChainId, Digest
 from node.chain.clock import HeadClock
 from node.chain.types import BlockRef, Receipt
@@ -98,7 +98,7 @@ class Responder:
                     self._incidents[digest].grow(certificate)
                 elif len(self._incidents) >= MAX_OPEN_INCIDENTS:
                     self._refused += 1
-                    _log.error("response.refused", digest=digest, reason="too_many_incidents")
+                    _log.error("response.refused", digest=digest, reason=Reason.TOO_MANY_INCIDENTS)
                 else:
                     self._incidents[digest] = _Incident(certificate)
                     nursery.start_soon(self._answer_all, digest, effects)

@@ -376,7 +376,7 @@ async def test_banned_peer_comes_back_when_the_ban_has_expired() -> None:
         open_attacker() as attacker,
     ):
         await attacker.connect(victim)
-        await victim.strike(attacker.peer_id, 100)
+        await victim.strike(attacker.peer_id, 100, reason=Reason.BAD_SIGNATURE)
         await eventually(lambda: not attacker.is_connected(victim))
         assert victim.statistics().banned == (attacker.peer_id,)
 

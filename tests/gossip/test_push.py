@@ -105,7 +105,7 @@ async def test_stranger_is_refused_at_the_door() -> None:
 
 async def test_banned_peer_is_refused_at_the_door() -> None:
     door, _ = make_door()
-    door.strike(PEER, 100, cause="test")
+    door.strike(PEER, 100, reason=Reason.BAD_SIGNATURE)
 
     assert not door.take(peer_id=PEER, payload=b"x", path=Path.PUBSUB)
 
