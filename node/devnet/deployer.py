@@ -6,6 +6,8 @@ the package data, encoding and decoding are web3's, over the node's own pool.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
@@ -16,10 +18,13 @@ from consensus.errors import Broken
 from consensus.fields import address_from_bytes
 from consensus.types import Address, BlockNumber, ChainId, Seconds
 from node.chain.abi import load_artifact
-from node.chain.rpc import RpcPool
+from node.chain.rpc import RpcPool, open_pool
+from node.chain.types import Endpoint
 from node.chain.web3_provider import open_web3
+from node.devnet.anvil import Anvil
 
 MINED_SECONDS, POLL_SECONDS = 10, 0.005
+RPC_SECONDS = 60.0  # a verifier with a hundred keys takes its time to deploy
 GAS = 12_000_000  # below EIP-7825's cap of 2**24; anvil's own estimate would cost a call each
 
 
@@ -37,6 +42,11 @@ class Deployer:
         accounts = await pool.call("eth_accounts")
         assert isinstance(accounts, list)
         return cls(pool, tuple(_address(account) for account in accounts))
+
+    @property
+    def pool(self) -> RpcPool:
+        """For what has no method here."""
+        return self._pool
 
     @property
     def chain_id(self) -> ChainId:
@@ -67,6 +77,11 @@ class Deployer:
         data = self.encode(name, function, *arguments)
         transaction = {"from": sender or self.governance, "to": at, "data": data, "gas": hex(GAS)}
         return await self._mined(transaction, f"{name}.{function}")
+
+    async def send_data(self, at: Address, data: bytes, what: str) -> dict[str, Any]:
+        """The same for calldata that somebody else encoded; `what` names it in an error."""
+        transaction = {"from": self.governance, "to": at, "data": f"0x{data.hex()}", "gas": hex(GAS)}
+        return await self._mined(transaction, what)
 
     async def submit(self, transaction: dict[str, Any]) -> str:
         """Send a raw call into the pool without waiting for its block; the transaction's hash."""
@@ -151,3 +166,11 @@ class Deployer:
 
 def _address(value: object) -> Address:
     return address_from_bytes(bytes.fromhex(str(value)[2:]))
+
+
+@asynccontextmanager
+async def open_deployer(chain: Anvil) -> AsyncIterator[Deployer]:
+    """Drive a local chain until the block is left."""
+    endpoint = Endpoint(name=f"anvil-{chain.chain_id}", http=chain.http)
+    async with open_pool(chain.chain_id, (endpoint,), agreement=1, timeout_seconds=RPC_SECONDS) as pool:
+        yield await Deployer.connect(pool)

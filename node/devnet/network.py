@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -14,12 +14,10 @@ import trio
 
 from consensus.alert import compute_network_id
 from consensus.errors import Unavailable
-from consensus.types import Address, ChainId, NetworkId
-from node.chain.rpc import RpcPool, open_pool
-from node.chain.types import Endpoint
+from consensus.types import Address, NetworkId
 from node.config import load_config
 from node.devnet.anvil import Anvil, running_anvil
-from node.devnet.deployer import Deployer
+from node.devnet.deployer import Deployer, open_deployer
 from node.devnet.guarding import Trust, deploy_trust
 from node.devnet.operators import Home, make_homes, write_config
 from node.devnet.processes import Said, WatcherProcess
@@ -31,7 +29,6 @@ MIN_EPOCH_SECONDS, HEADER_LIFETIME_SECONDS, UNBONDING_SECONDS = 60, 30 * 86_400,
 HISTORY_BLOCKS = 64  # so that rules which look back have something to look at
 READY_SECONDS_EACH = 20  # of CPU, mostly imports and handshakes, and never fewer than two cores to share it
 SAID_BOUND = 4_096
-RPC_SECONDS = 10.0
 
 P = TypeVar("P")
 
@@ -105,9 +102,8 @@ async def local_network(
             running_anvil(chain_id=away_chain_id, timestamp=timestamp, arguments=_QUIET)
         )
         chains = (("alpha", alpha), ("beta", beta))
-        home_pool = await stack.enter_async_context(_open(alpha))
-        away_pool = await stack.enter_async_context(_open(beta))
-        home, away = await Deployer.connect(home_pool), await Deployer.connect(away_pool)
+        home = await stack.enter_async_context(open_deployer(alpha))
+        away = await stack.enter_async_context(open_deployer(beta))
 
         step(f"registering {len(conduct)} operators with their keys, bonds and proofs of possession")
         homes = await make_homes(directory, len(conduct))
@@ -123,7 +119,7 @@ async def local_network(
                 registry=ground.registry,
                 policies=[policy],
             )
-        await _settle_into_one_second_blocks(home, away, home_pool, away_pool)
+        await _settle_into_one_second_blocks(home, away)
 
         step(f"starting {len(conduct)} watchers, each a process with its own keys, database and connections")
         nursery = await stack.enter_async_context(trio.open_nursery())
@@ -153,11 +149,6 @@ def _empty(directory: Path) -> None:
 
 
 _QUIET = ("--disable-console-log", "--order", "fees")
-
-
-def _open(chain: Anvil) -> AbstractAsyncContextManager[RpcPool]:
-    endpoint = Endpoint(name=f"anvil-{chain.chain_id}", http=chain.http, ws=None)
-    return open_pool(ChainId(chain.chain_id), (endpoint,), agreement=1, timeout_seconds=RPC_SECONDS)
 
 
 async def _lay_ground(
@@ -199,12 +190,12 @@ async def _lay_ground(
     )
 
 
-async def _settle_into_one_second_blocks(home: Deployer, away: Deployer, *pools: RpcPool) -> None:
+async def _settle_into_one_second_blocks(*chains: Deployer) -> None:
     """Give both chains some history and the same clock, then let blocks come by the second."""
-    now = max([await chain.timestamp() for chain in (home, away)])
-    for chain, pool in zip((home, away), pools, strict=True):
-        await pool.call("anvil_mine", (hex(HISTORY_BLOCKS),))
-        await pool.call("evm_setTime", (now + 1,))
+    now = max([await chain.timestamp() for chain in chains])
+    for chain in chains:
+        await chain.pool.call("anvil_mine", (hex(HISTORY_BLOCKS),))
+        await chain.pool.call("evm_setTime", (now + 1,))
         await chain.mine()
         await chain.mine_every_second()
 
