@@ -42,6 +42,11 @@ class Members:
         """The known epochs, oldest first."""
         return tuple(self._sets[epoch] for epoch in sorted(self._sets))
 
+    def addresses(self) -> tuple[Address, ...]:
+        """The newest epoch's operators, who share what anyone may do."""
+        newest = self.operator_sets[-1:]
+        return tuple(operator.address for each in newest for operator in each.operators)
+
     def membership(self) -> Membership:
         """What alerts are built from."""
         return Membership(

@@ -4,7 +4,7 @@
                          ↓        ↓
                        tally ← members' attestations
                          ↓ certificate, growing      ↳ question → evaluate
-                       respond → effect
+                       respond → effect            expiry ends what has run out
 
 Each channel carries one frozen type and has a bound: our own work waits at a full door, a stranger's is
 refused and counted. A room that fails takes the watcher down, and its supervisor starts it again: state that
@@ -48,6 +48,7 @@ from node.observe.heads import HeadEvent, HeadFollower
 from node.observe.view import BlockView
 from node.operate.heads import report_heads
 from node.operate.peers import report_peers
+from node.respond.expiry import Expiry, RestrictedChain
 from node.respond.guardian import GuardianOnChain
 from node.respond.responder import AnsweringChain, Responder
 from node.respond.types import Effect
@@ -80,13 +81,14 @@ class _Chain:
         return self.connection.reader
 
     def answering(self) -> AnsweringChain:
-        def guardian(address: Address) -> GuardianOnChain:
-            to = self.connection
-            return GuardianOnChain(
-                address, pool=to.pool, reader=to.reader, sender=to.sender, clock=self.clock
-            )
+        return AnsweringChain(clock=self.clock, guardian=self._guardian)
 
-        return AnsweringChain(clock=self.clock, guardian=guardian)
+    def restricted(self) -> RestrictedChain:
+        return RestrictedChain(clock=self.clock, guardian=self._guardian)
+
+    def _guardian(self, address: Address) -> GuardianOnChain:
+        to = self.connection
+        return GuardianOnChain(address, pool=to.pool, reader=to.reader, sender=to.sender, clock=self.clock)
 
 
 async def run_watcher(config: Config) -> None:
@@ -184,6 +186,13 @@ async def _run_rooms(
         me=members.me, chains={chain_id: chain.answering() for chain_id, chain in chains.items()}
     )
 
+    expiry = Expiry(
+        me=members.me,
+        operators=members.addresses,
+        actions=[each.action for engine in engines for each in engine.policy.actions],
+        chains={chain_id: chain.restricted() for chain_id, chain in chains.items()},
+    )
+
     async def enter_epochs() -> None:
         for each in members.operator_sets:
             tally.add_operator_set(each)
@@ -263,6 +272,7 @@ async def _run_rooms(
         nursery.start_soon(gossip.run, outgoing)
         nursery.start_soon(tallying.run, incoming)
         nursery.start_soon(responder.run, certificates, effects_in)
+        nursery.start_soon(expiry.run)
         nursery.start_soon(report_effects)
         nursery.start_soon(report_peers, transport)
         _log.info(

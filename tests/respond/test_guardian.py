@@ -22,7 +22,14 @@ from node.chain.rpc import RpcPool
 from node.chain.sender import FeePolicy, TransactionSender
 from node.devnet.anvil import running_anvil
 from node.devnet.deployer import Deployer
-from node.devnet.guarding import allow_action, approve_policy, create_guardian, deploy_trust
+from node.devnet.guarding import (
+    DEFAULT_DURATION_SECONDS,
+    allow_action,
+    approve_policy,
+    create_guardian,
+    deploy_trust,
+)
+from node.respond.expiry import QUIET_BLOCKS, Expiry, RestrictedChain
 from node.respond.guardian import GuardianOnChain
 from node.respond.responder import AnsweringChain, Responder
 from node.respond.schedule import compute_order
@@ -275,3 +282,79 @@ async def test_an_endpoint_that_answers_nonsense_to_the_dry_run_is_unavailable_a
     ground.endpoint.lie = lie
     with pytest.raises(Unavailable):
         await port.simulate(certificate, certificate.alert.actions[0])
+
+
+@asynccontextmanager
+async def expiry(ground: Ground, port: GuardianOnChain, me: Address) -> AsyncIterator[None]:
+    """A running expiry for the one action there is; blocks come all the while."""
+    room = Expiry(
+        me=me,
+        operators=lambda: (me,),
+        actions=(make_action(guardian=ground.guardian, action_id=compute_action_id("pause")),),
+        chains={ground.deployer.chain_id: RestrictedChain(clock=ground.clock, guardian=lambda _: port)},
+    )
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(room.run)
+            yield
+            nursery.cancel_scope.cancel()
+
+
+async def look_after_blocks(ground: Ground, blocks: int) -> None:
+    """So many blocks, each after the chain has been asked about the one before."""
+    for _ in range(blocks):
+        asked = ground.endpoint.asked["eth_call"]
+        await ground.next_block()
+        if (await ground.reader.latest()).number % QUIET_BLOCKS == 0:
+            await ground.endpoint.wait_asked("eth_call", asked)
+
+
+async def pause_and_wait_until_over(ground: Ground) -> None:
+    certificate = await ground.certify(*range(5))
+    port, _ = await ground.account()
+    await port.submit(certificate, certificate.alert.actions[0])
+    await ground.pool.call("evm_increaseTime", (hex(DEFAULT_DURATION_SECONDS + 1),))
+    await ground.next_block()
+
+
+async def test_a_restriction_whose_time_is_over_is_lifted_from_the_target(ground: Ground) -> None:
+    await pause_and_wait_until_over(ground)
+    assert await ground.is_paused()  # the guardian's book alone lifts nothing
+    port, account = await ground.account()
+
+    async with expiry(ground, port, account):
+        while await ground.is_paused():
+            await ground.next_block()
+
+    await ground.next_block()
+    assert await ground.sent_by(account) == 1
+    assert (await port.standing(compute_action_id("pause"))).restricted_until == 0
+
+
+async def test_a_restriction_that_still_holds_is_left_alone(ground: Ground) -> None:
+    certificate = await ground.certify(*range(5))
+    first, _ = await ground.account()
+    await first.submit(certificate, certificate.alert.actions[0])
+    await ground.next_block()
+    port, account = await ground.account()
+
+    async with expiry(ground, port, account):
+        await look_after_blocks(ground, 3 * QUIET_BLOCKS)
+
+    assert await ground.is_paused()
+    assert await ground.sent_by(account) == 0
+
+
+async def test_a_target_that_does_not_let_go_costs_no_gas(ground: Ground) -> None:
+    await pause_and_wait_until_over(ground)
+    deployer = ground.deployer
+    pauser = await deployer.read("PausableTarget", ground.target, "PAUSER_ROLE")
+    (adapter, *_) = await deployer.read("Guardian", ground.guardian, "action", compute_action_id("pause"))
+    await deployer.send("PausableTarget", ground.target, "revokeRole", pauser, adapter)
+    await ground.next_block()
+    port, account = await ground.account()
+
+    with pytest.raises(Refused, match="would not end it"):
+        await port.expire(compute_action_id("pause"))
+
+    assert await ground.sent_by(account) == 0
