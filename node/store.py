@@ -27,6 +27,12 @@ PRIVATE_FILE_MODE: Final = 0o600
 _Result = TypeVar("_Result")
 
 
+_WHAT_TO_DO: Final = (
+    "Restore only a copy that was made after the last signature; where there is none, make new keys. Never "
+    "put an older copy or an empty one in its place: what it does not know of may be signed twice"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
     """A room's tables; `application_id` tells its files from all others, `version` from its own past."""
@@ -94,8 +100,7 @@ async def open_store(path: Path, schema: Schema) -> AsyncIterator[Store]:
     if not await trio.Path(path).is_file():
         raise Refused(
             Reason.STORE_MISSING,
-            f"expected the {schema.name} at {path}, found none; create it once for a new key, and "
-            "never put an older copy in its place",
+            f"expected the {schema.name} at {path}, found none; {_WHAT_TO_DO}",
         )
     async with _opened(path, schema, is_new=False) as store:
         yield store
@@ -212,8 +217,7 @@ def _require_sound(connection: sqlite3.Connection, path: Path, schema: Schema) -
 def _damaged(path: Path, schema: Schema, finding: str) -> Refused:
     return Refused(
         Reason.STORE_CORRUPT,
-        f"{path} is not a sound {schema.name} ({finding}); keep the file for inspection and restore the "
-        "latest copy. Never replace it by an empty one",
+        f"{path} is not a sound {schema.name} ({finding}); keep the file for inspection. {_WHAT_TO_DO}",
     )
 
 

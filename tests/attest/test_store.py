@@ -193,7 +193,7 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     refusal = await refusal_of(open_store(tmp_path / "a.db", SCHEMA))
 
     assert refusal.reason is Reason.STORE_CORRUPT
-    assert "restore" in refusal.message
+    assert "keep the file for inspection" in refusal.message
 
 
 async def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
