@@ -173,6 +173,8 @@ class _Play:
     async def _listen(self) -> None:
         async for said in self._network.said:
             happening = self._story.hear(said)
+            if self._story.moments.attack_seen is not None:
+                self._timeline.origin_ms = self._story.moments.attack_seen
             share = self._story.weight * len(self._network.homes) // self._story.total
             self._timeline.gauges["stake"].value = share
             if happening is not None:

@@ -290,6 +290,6 @@ rules:
     signal: held
     window_blocks: {DRAIN_WINDOW_BLOCKS}
     threshold_bps: {DRAIN_THRESHOLD_BPS}
-    cooldown_blocks: 20
+    cooldown_blocks: 10
     actions: [close_hole, brake_vault]
 """

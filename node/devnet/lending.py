@@ -200,13 +200,13 @@ rules:
   debt-unbacked:              # the pool's own promise: all debt within 75 % of all collateral
     kind: expression
     when: debt * 10_000 > collateral * 7_500
-    cooldown_blocks: 20
+    cooldown_blocks: 10
     actions: [slow_borrowing, brake_vault, pause_pool]
   liquidity-drained:          # a third of what was there eight blocks ago has left
     kind: drain
     signal: liquidity
     window_blocks: 8
     threshold_bps: 3_333
-    cooldown_blocks: 20
+    cooldown_blocks: 10
     actions: [slow_borrowing, brake_vault, pause_pool]
 """

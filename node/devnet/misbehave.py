@@ -43,6 +43,7 @@ from node.operate.peers import report_peers
 from node.shutdown import until_told
 
 BURST = 20  # payloads at once
+GOOD_BEHAVIOUR_SECONDS = 2.0  # so that whoever counts peers has counted this one
 PATIENCE_SECONDS = 20  # to be connected first: a flood that reaches everybody at once
 PAUSE_SECONDS = 0.1  # 200 a second: what one core of the flooder can make
 
@@ -92,6 +93,7 @@ async def _flood(transport: GossipTransport, members: Members, keys: OpenKeys, h
     with trio.move_on_after(PATIENCE_SECONDS):
         while len(transport.statistics().connected) < len(members.operator_sets[-1].operators) - 1:
             await trio.sleep(PAUSE_SECONDS)
+    await trio.sleep(GOOD_BEHAVIOUR_SECONDS)
     index = members.index_of(members.operator_sets[-1].epoch)
     assert index is not None
     sent = 0

@@ -128,7 +128,7 @@ class Timeline:
         return row
 
     def _offset(self, at_ms: int) -> str:
-        if self.origin_ms is None:
+        if self.origin_ms is None or at_ms < self.origin_ms:
             return "before"
         seconds = (at_ms - self.origin_ms) / 1000
         return f"{seconds:+.2f} s"
