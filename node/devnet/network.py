@@ -179,6 +179,7 @@ async def _lay_ground(
     receipt = await home.send("OperatorRegistry", registry, "capture")
     header = home.decode_log("OperatorRegistry", "EpochCaptured", receipt)["header"]
     network_id = compute_network_id(home.chain_id, registry)
+    await _set_one_clock(home, away)
     return Ground(
         home=home,
         away=away,
@@ -192,12 +193,22 @@ async def _lay_ground(
 
 async def _settle_into_one_second_blocks(*chains: Deployer) -> None:
     """Give both chains some history and the same clock, then let blocks come by the second."""
-    now = max([await chain.timestamp() for chain in chains])
     for chain in chains:
         await chain.pool.call("anvil_mine", (hex(HISTORY_BLOCKS),))
-        await chain.pool.call("evm_setTime", (now + 1,))
-        await chain.mine()
+    await _set_one_clock(*chains)
+    for chain in chains:
         await chain.mine_every_second()
+
+
+async def _set_one_clock(*chains: Deployer) -> None:
+    """The same time on all chains from the next block on.
+
+    Two anvils round the second differently: one would call the other's newest block the future.
+    """
+    later = max([await chain.timestamp() for chain in chains]) + 1
+    for chain in chains:
+        await chain.pool.call("evm_setTime", (later,))
+        await chain.mine()
 
 
 async def _start(home: Home, conduct: Conduct, stack: AsyncExitStack) -> WatcherProcess:
