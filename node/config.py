@@ -19,6 +19,7 @@ from eth_utils.address import is_checksum_address
 from consensus.errors import Reason, Refused
 from consensus.types import Address, ChainId
 from node.chain.types import Endpoint
+from node.private_files import require_private
 
 MAX_CONFIG_BYTES = 262_144
 HTTP_SCHEMES = ("http://", "https://")
@@ -246,8 +247,10 @@ def _address(value: str | None, file: str | None, path: Path, key: str, schemes:
 
 
 def _read_address(file: str, path: Path, key: str) -> str:
+    named = path.resolve().parent / file
     try:
-        return (path.resolve().parent / file).read_text().strip()
+        require_private(named)
+        return named.read_text().strip()
     except OSError as error:
         raise _refuse(path, f"names {key}_file, which cannot be read ({error.strerror})") from error
     except UnicodeDecodeError:

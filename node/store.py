@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,8 +20,7 @@ from typing import Final, TypeVar
 import trio
 
 from consensus.errors import Broken, Reason, Refused
-
-PRIVATE_FILE_MODE: Final = 0o600
+from node.private_files import PRIVATE_FILE_MODE
 
 _Result = TypeVar("_Result")
 
@@ -219,13 +217,3 @@ def _damaged(path: Path, schema: Schema, finding: str) -> Refused:
         Reason.STORE_CORRUPT,
         f"{path} is not a sound {schema.name} ({finding}); keep the file for inspection. {_WHAT_TO_DO}",
     )
-
-
-def require_private(path: Path) -> None:
-    """Raise `Refused` (FILE_EXPOSED) unless only the owner may read and write the file."""
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & ~PRIVATE_FILE_MODE:
-        raise Refused(
-            Reason.FILE_EXPOSED,
-            f"{path} has mode {mode:04o}, expected {PRIVATE_FILE_MODE:04o}; run `chmod 600 {path}`",
-        )

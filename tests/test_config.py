@@ -91,9 +91,14 @@ def test_what_is_left_out_has_a_default_that_is_safe(tmp_path: Path) -> None:
     assert config.gossip.peers == ()
 
 
+def write_private(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    path.chmod(0o600)
+
+
 def test_an_endpoint_with_a_credential_stands_in_a_file_of_its_own_and_is_never_shown(tmp_path: Path) -> None:
-    (tmp_path / "first.url").write_text(f"https://rpc.example/{SECRET}\n")
-    (tmp_path / "first-ws.url").write_text(f"wss://rpc.example/{SECRET}\n")
+    write_private(tmp_path / "first.url", f"https://rpc.example/{SECRET}\n".encode())
+    write_private(tmp_path / "first-ws.url", f"wss://rpc.example/{SECRET}\n".encode())
     chain = make_chain(first='http_file = "first.url"\nws_file = "first-ws.url"')
 
     config = load_config(write(tmp_path, chains=chain))
@@ -102,6 +107,17 @@ def test_an_endpoint_with_a_credential_stands_in_a_file_of_its_own_and_is_never_
     assert config.chains[0].endpoints[0].ws == f"wss://rpc.example/{SECRET}"
     assert SECRET not in repr(config)
     assert "first" in repr(config)
+
+
+def test_an_address_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    write_private(tmp_path / "first.url", f"https://rpc.example/{SECRET}".encode())
+    (tmp_path / "first.url").chmod(0o644)
+
+    with pytest.raises(Refused, match="mode 0644, expected 0600") as caught:
+        load_config(write(tmp_path, chains=make_chain(first='http_file = "first.url"')))
+
+    assert caught.value.reason is Reason.FILE_EXPOSED
+    assert SECRET not in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -119,9 +135,9 @@ def test_an_endpoint_with_a_credential_stands_in_a_file_of_its_own_and_is_never_
     ids=["none", "both", "both ws", "no file", "binary", "empty", "scheme", "scheme ws"],
 )
 def test_an_endpoints_address_has_one_place_and_a_scheme(tmp_path: Path, first: str, said: str) -> None:
-    (tmp_path / "first.url").write_text("http://localhost:1")
-    (tmp_path / "empty.url").write_text("\n")
-    (tmp_path / "binary.url").write_bytes(b"\xff\xfe\x00")
+    write_private(tmp_path / "first.url", b"http://localhost:1")
+    write_private(tmp_path / "empty.url", b"\n")
+    write_private(tmp_path / "binary.url", b"\xff\xfe\x00")
 
     message = refusal(write(tmp_path, chains=make_chain(first=first)))
 

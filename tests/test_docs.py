@@ -82,6 +82,7 @@ def test_every_configuration_in_the_pages_loads(tmp_path: Path) -> None:
     for page, text in configurations.items():
         for file in FILE_KEY.findall(text):
             (tmp_path / file).write_text("https://rpc.example.org/a-secret\n")
+            (tmp_path / file).chmod(0o600)
         path = tmp_path / "config.toml"
         path.write_text(text)
 

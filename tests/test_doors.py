@@ -17,16 +17,17 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 DOORS: dict[str, set[str]] = {
     "consensus": set(),
     # rooms: they meet in the pipeline, and nowhere else
-    "node.store": {"consensus"},
+    "node.private_files": {"consensus"},
+    "node.store": {"consensus", "node.private_files"},
     "node.chain": {"consensus"},
     "node.observe": {"consensus", "node.chain"},
     "node.evaluate": {"consensus"},
-    "node.attest": {"consensus", "node.store"},
+    "node.attest": {"consensus", "node.store", "node.private_files"},
     "node.gossip": {"consensus"},
     "node.respond": {"consensus", "node.chain", "node.store"},
     "node.operate": {"consensus", "node.config", "node.observe", "node.gossip"},  # their statistics()
     # between the rooms: what the pipeline is made of
-    "node.config": {"consensus", "node.chain"},
+    "node.config": {"consensus", "node.chain", "node.private_files"},
     "node.keys": {"consensus", "node.config", "node.attest", "node.gossip"},
     "node.connection": {"node.config", "node.chain"},
     "node.members": {"consensus", "node.chain", "node.evaluate"},
@@ -77,7 +78,7 @@ DOORS: dict[str, set[str]] = {
         "node.members",
         "node.registration",
         "node.shutdown",
-        "node.store",
+        "node.private_files",
         "node.chain",
         "node.evaluate",
         "node.gossip",

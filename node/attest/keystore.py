@@ -23,7 +23,7 @@ from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 from consensus.bls import PublicKey, SecretKey
 from consensus.errors import Reason, Refused
 from consensus.types import Address
-from node.store import PRIVATE_FILE_MODE, require_private
+from node.private_files import PRIVATE_FILE_MODE, require_private
 
 SCRYPT_WORK_FACTOR: Final = 262_144
 """EIP-2335's own; 256 MiB and about a second."""

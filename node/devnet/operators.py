@@ -15,7 +15,7 @@ from node.config import Keys
 from node.devnet.anvil import Anvil
 from node.gossip.transport import PeerId
 from node.keys import make_keys
-from node.store import PRIVATE_FILE_MODE
+from node.private_files import PRIVATE_FILE_MODE
 
 WEAK_WORK_FACTOR = 2  # scrypt at full strength costs a second and 256 MiB a key; these keys guard nothing
 
