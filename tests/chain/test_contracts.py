@@ -271,9 +271,7 @@ async def test_a_certificate_is_simulated_delivered_and_seen_in_the_state(ground
     (action,) = certificate.alert.actions
     assert await guardian.simulate(certificate, action, await ground.head()) is Outcome.ACTED
     data = guardian.encode_respond(certificate, action)
-    await ground.deployer.submit(
-        {"from": ground.deployer.governance, "to": ground.guardian, "data": f"0x{data.hex()}"}
-    )
+    await ground.deployer.send_data(ground.guardian, data, "Guardian.respond")
     head = await ground.head()
     assert (await guardian.state(action.action_id, head)).until > head.timestamp
     assert await guardian.is_engaged(ground.adapter, head)
