@@ -52,6 +52,11 @@ def address_from_bytes(raw: bytes) -> Address:
     return Address(str(to_checksum_address(raw)))
 
 
+def address_from_hex(text: str) -> Address:
+    """The EIP-55 form of an address in hexadecimal with 0x, whatever its case."""
+    return address_from_bytes(bytes.fromhex(text[2:]))
+
+
 def address_to_bytes(address: Address) -> bytes:
     """The 20 raw bytes of an address."""
     return bytes.fromhex(address[2:])

@@ -48,10 +48,10 @@ from node.observe.heads import HeadEvent, HeadFollower
 from node.observe.view import BlockView
 from node.operate.heads import report_heads
 from node.operate.peers import report_peers
-from node.respond.expiry import Expiry, RestrictedChain
+from node.respond.expiry import Expiry
 from node.respond.guardian import GuardianOnChain
-from node.respond.responder import AnsweringChain, Responder
-from node.respond.types import Effect
+from node.respond.responder import Responder
+from node.respond.types import AnsweringChain, Effect
 from node.tallying import Tallying
 
 POLL_SECONDS = 1.0  # beneath the subscription, and instead of it where there is none
@@ -82,9 +82,6 @@ class _Chain:
 
     def answering(self) -> AnsweringChain:
         return AnsweringChain(clock=self.clock, guardian=self._guardian)
-
-    def restricted(self) -> RestrictedChain:
-        return RestrictedChain(clock=self.clock, guardian=self._guardian)
 
     def _guardian(self, address: Address) -> GuardianOnChain:
         to = self.connection
@@ -182,15 +179,14 @@ async def _run_rooms(
         blame=gossip.blame,
         settled=gossip.settled,
     )
-    responder = Responder(
-        me=members.me, chains={chain_id: chain.answering() for chain_id, chain in chains.items()}
-    )
+    answering = {chain_id: chain.answering() for chain_id, chain in chains.items()}
+    responder = Responder(me=members.me, chains=answering)
 
     expiry = Expiry(
         me=members.me,
         operators=members.addresses,
         actions=[each.action for engine in engines for each in engine.policy.actions],
-        chains={chain_id: chain.restricted() for chain_id, chain in chains.items()},
+        chains=answering,
     )
 
     async def enter_epochs() -> None:

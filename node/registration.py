@@ -9,7 +9,7 @@ import base58
 from consensus.alert import compute_network_id, compute_possession_digest
 from consensus.bls import Purpose, sign
 from consensus.errors import Reason, Refused
-from consensus.fields import address_from_bytes
+from consensus.fields import address_from_hex
 from consensus.types import Address, ChainId
 from node.chain.abi import load_artifact
 from node.chain.reader import ChainReader
@@ -54,7 +54,7 @@ async def register_operator(
         raise Refused(
             Reason.CONTRACT_MISMATCH, f"{registry} on chain {chain_id} has no token(); is it a registry?"
         )
-    token = address_from_bytes(bytes.fromhex(contract.decode("token", returned)[0][2:]))
+    token = address_from_hex(contract.decode("token", returned)[0])
     public_key = keys.bls.public_key().to_bytes()
     digest = compute_possession_digest(
         compute_network_id(chain_id, registry),

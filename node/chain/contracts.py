@@ -16,7 +16,7 @@ import base58
 from consensus.alert import Action, Alert, Level
 from consensus.certificate import Certificate, encode_certificate
 from consensus.errors import Reason, Refused, Unavailable
-from consensus.fields import address_from_bytes, keccak256
+from consensus.fields import address_from_hex, keccak256
 from consensus.operators import OperatorSet
 from consensus.types import (
     ActionId,
@@ -122,7 +122,7 @@ class Registry:
                 f"the header of epoch {epoch} must hash to 0x{header_hash.hex()}, "
                 f"came one that hashes to 0x{keccak256(captured['header']).hex()}",
             )
-        addresses = [_address(raw) for raw in captured["operators"]]
+        addresses = [address_from_hex(raw) for raw in captured["operators"]]
         return OperatorSet.from_chain(
             captured["header"],
             captured["leafPreimages"],
@@ -187,7 +187,7 @@ class Guardian:
         if int(adapter, 16) == 0:
             return None
         return ActionConfig(
-            adapter=_address(adapter),
+            adapter=address_from_hex(adapter),
             level=Level(level),
             threshold_bps=Bps(threshold_bps),
             min_gas=min_gas,
@@ -261,10 +261,6 @@ def _decode_view(
         why = describe_revert(value.data, artifact, load_artifact("QuorumVerifier"))
         raise Refused(Reason.CALL_REVERTED, f"{artifact.name}.{function} of {address} at {at}: {why}")
     return artifact.decode(function, value)
-
-
-def _address(value: str) -> Address:
-    return address_from_bytes(bytes.fromhex(value[2:]))
 
 
 def _alert_tuple(alert: Alert) -> tuple[object, ...]:

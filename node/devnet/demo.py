@@ -273,7 +273,6 @@ def _latencies(story: Story) -> tuple[tuple[str, int | None, int | None], ...]:
 def _cast(network: LocalNetwork[Scenario]) -> Cast:
     chains: Sequence[ChainId] = (network.ground.home.chain_id, network.ground.away.chain_id)
     return Cast(
-        operators={home.address: home.name for home in network.homes},
         peers={str(home.peer_id): home.name for home in network.homes},
         chains=dict(zip(chains, NAMES, strict=True)),
         actions=network.protocols.names,

@@ -15,7 +15,7 @@ from eth_typing import ChecksumAddress, HexAddress, HexStr
 from web3.logs import DISCARD
 
 from consensus.errors import Broken
-from consensus.fields import address_from_bytes
+from consensus.fields import address_from_hex
 from consensus.types import Address, BlockNumber, ChainId, Seconds
 from node.chain.abi import load_artifact
 from node.chain.rpc import RpcPool, open_pool
@@ -41,7 +41,7 @@ class Deployer:
         """A deployer that knows the chain's unlocked accounts."""
         accounts = await pool.call("eth_accounts")
         assert isinstance(accounts, list)
-        return cls(pool, tuple(_address(account) for account in accounts))
+        return cls(pool, tuple(address_from_hex(str(account)) for account in accounts))
 
     @property
     def pool(self) -> RpcPool:
@@ -65,7 +65,7 @@ class Deployer:
         """The same from another account, for contracts that remember who made them."""
         data = self._contract(name).constructor(*arguments).data_in_transaction
         receipt = await self._mined({"from": sender, "data": data, "gas": hex(GAS)}, f"deploy {name}")
-        return _address(receipt["contractAddress"])
+        return address_from_hex(receipt["contractAddress"])
 
     async def send(
         self, name: str, at: Address, function: str, *arguments: Any, sender: Address | None = None
@@ -162,10 +162,6 @@ class Deployer:
         if receipt["status"] != "0x1":
             raise Broken(f"{what} reverted on chain {self.chain_id}: {receipt['transactionHash']}")
         return receipt
-
-
-def _address(value: object) -> Address:
-    return address_from_bytes(bytes.fromhex(str(value)[2:]))
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from eth_abi.abi import encode
 
 from consensus.alert import Level, compute_action_id
 from consensus.errors import Reason, Refused
-from consensus.fields import address_from_bytes
+from consensus.fields import address_from_hex
 from consensus.types import ActionId, Address
 from node.devnet.deployer import Deployer
 from node.devnet.guarding import COMPARE_EQUAL, allow_action, approve_policy, create_guardian
@@ -163,11 +163,10 @@ class IncidentScenario:
     async def is_second_braked(self) -> bool:
         return await self.vault.is_braked()
 
-    def who(self, account: Address) -> str | None:
-        return None
-
     async def _value(self, read: _Read) -> int:
-        return int.from_bytes(await self._home.call(_address(self._contracts[read.contract]), read.calldata))
+        return int.from_bytes(
+            await self._home.call(address_from_hex(self._contracts[read.contract]), read.calldata)
+        )
 
 
 async def deploy_incident(ground: Ground, incident: Incident) -> tuple[IncidentScenario, Path]:
@@ -185,7 +184,7 @@ async def deploy_incident(ground: Ground, incident: Incident) -> tuple[IncidentS
     await approve_policy(home, guardian, policy_hash)
     await approve_policy(vault.chain, vault.guardian, policy_hash)
     await _prepare_attacker(home, file)
-    token = _address(file.contracts[balance.contract])
+    token = address_from_hex(file.contracts[balance.contract])
     decimals = int.from_bytes(await home.call(token, selector("decimals()")))
     scenario = IncidentScenario(
         home,
@@ -201,7 +200,7 @@ async def deploy_incident(ground: Ground, incident: Incident) -> tuple[IncidentS
 async def _own_the_target(home: Deployer, incident: Incident, guardian: Address, hole: _Read) -> Address:
     """An adapter that owns the target, set as owner in storage, and can make the one call of the remedy."""
     remedy = incident.file.remedy
-    target = _address(remedy.to)
+    target = address_from_hex(remedy.to)
     types = remedy.signature[remedy.signature.index("(") + 1 : -1].split(",")
     values = [bytes.fromhex(each[2:]) if isinstance(each, str) else each for each in remedy.args]
     adapter = await home.deploy(
@@ -219,16 +218,18 @@ async def _own_the_target(home: Deployer, incident: Incident, guardian: Address,
         if "set_storage" in step:
             word = "0x" + adapter[2:].lower().rjust(64, "0")
             slot = "0x" + step["set_storage"]["slot"][2:].rjust(64, "0")
-            await home.set_storage(_address(step["set_storage"]["address"]), slot, word)
+            await home.set_storage(address_from_hex(step["set_storage"]["address"]), slot, word)
     return adapter
 
 
 async def _prepare_attacker(home: Deployer, file: _File) -> None:
     for step in file.setup:
         if "set_balance" in step:
-            await home.fund(_address(step["set_balance"]["address"]), int(step["set_balance"]["value"], 16))
+            await home.fund(
+                address_from_hex(step["set_balance"]["address"]), int(step["set_balance"]["value"], 16)
+            )
         if "impersonate" in step:
-            await home.impersonate(_address(step["impersonate"]))
+            await home.impersonate(address_from_hex(step["impersonate"]))
 
 
 def _parse_watch(call: str, file: _File) -> _Read:
@@ -243,10 +244,6 @@ def _parse_watch(call: str, file: _File) -> _Read:
     return _Read(contract=found["contract"], function=found["function"], argument_type=kind, argument=value)
 
 
-def _address(value: str) -> Address:
-    return address_from_bytes(bytes.fromhex(value[2:]))
-
-
 def _policy_text(home: Deployer, file: _File, balance: _Read, guardian: Address, vault: GuardedVault) -> str:
     return f"""# Written by the demonstration: watches the recorded bridge, closes its hole, brakes chain two.
 tocsin: 1
@@ -258,10 +255,10 @@ source_chain_id: {home.chain_id}
 contracts:
   token:
     chain_id: {home.chain_id}
-    address: "{_address(file.contracts[balance.contract])}"
+    address: "{address_from_hex(file.contracts[balance.contract])}"
   holder:
     chain_id: {home.chain_id}
-    address: "{_address(balance.argument)}"
+    address: "{address_from_hex(balance.argument)}"
   guardian:
     chain_id: {home.chain_id}
     address: "{guardian}"

@@ -84,9 +84,6 @@ class LendingScenario:
     async def is_second_braked(self) -> bool:
         return await self.vault.is_braked()
 
-    def who(self, account: Address) -> str | None:
-        return f"user {self.users.index(account) + 1}" if account in self.users else None
-
 
 def users_and_attacker(home: Deployer) -> tuple[tuple[Address, ...], Address]:
     """Which of the chain's own accounts play whom."""

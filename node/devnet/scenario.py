@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from consensus.types import ActionId, Address
+from consensus.types import ActionId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +50,4 @@ class Scenario(Protocol):
 
     async def is_second_braked(self) -> bool:
         """Whether the protocol on the second chain is limited."""
-        ...
-
-    def who(self, account: Address) -> str | None:
-        """The name of an account, None for a stranger."""
         ...

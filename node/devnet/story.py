@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from consensus.alert import Level
-from consensus.types import ActionId, Address, ChainId
+from consensus.types import ActionId, ChainId
 from node.devnet.processes import Said
 from node.devnet.timeline import Happening
 
@@ -20,7 +20,6 @@ STEP_WORDS = {Level.LIMIT: "more than 1/3", Level.FREEZE: "more than 1/2", Level
 class Cast:
     """Who and what is called how."""
 
-    operators: Mapping[Address, str]
     peers: Mapping[str, str]
     chains: Mapping[ChainId, str]
     actions: Mapping[ActionId, str]
@@ -51,10 +50,6 @@ class Story:
         self._source = source
         self._heads: dict[int, int] = {}
         self._banned: set[tuple[str, str]] = set()
-
-    def head_seen_at(self, block_number: int) -> int | None:
-        """When the first watcher saw that head of the source chain."""
-        return self._heads.get(block_number)
 
     def attack_began(self, block_number: int) -> None:
         """The attack's first transaction stands in this block of the source chain."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 import trio
@@ -17,31 +16,14 @@ import trio
 from consensus.alert import Action
 from consensus.errors import Refused, Unavailable
 from consensus.fields import address_to_bytes, keccak256
-from consensus.types import ActionId, Address, BlockNumber, ChainId, Digest, Seconds
-from node.chain.clock import HeadClock
-from node.chain.types import BlockRef, Receipt
+from consensus.types import Address, BlockNumber, ChainId, Digest, Seconds
+from node.chain.types import BlockRef
 from node.respond.schedule import compute_order, compute_turn
-from node.respond.types import Standing
+from node.respond.types import AnsweringChain, GuardianPort
 
 QUIET_BLOCKS = 5  # between two looks while nothing is over: restrictions last for minutes at least
 
 _log = structlog.get_logger("respond")
-
-
-class RestrictionPort(Protocol):
-    """One guardian, as far as its restrictions end. Raises `Unavailable` and `Refused`."""
-
-    async def standing(self, action_id: ActionId) -> Standing: ...
-
-    async def expire(self, action_id: ActionId) -> Receipt: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestrictedChain:
-    """A chain on which restrictions may be in force."""
-
-    clock: HeadClock
-    guardian: Callable[[Address], RestrictionPort]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +43,7 @@ class Expiry:
         me: Address,
         operators: Callable[[], Sequence[Address]],
         actions: Iterable[Action],
-        chains: Mapping[ChainId, RestrictedChain],
+        chains: Mapping[ChainId, AnsweringChain],
     ) -> None:
         self._me = me
         self._operators = operators
@@ -94,7 +76,7 @@ class Expiry:
             pause = 0 if any(action in self._over for action in actions) else QUIET_BLOCKS - 1
             head = await chain.clock.wait_beyond(BlockNumber(head.number + pause))
 
-    async def _look(self, guardian: RestrictionPort, action: Action, head: BlockRef) -> None:
+    async def _look(self, guardian: GuardianPort, action: Action, head: BlockRef) -> None:
         until = (await guardian.standing(action.action_id)).restricted_until
         if not 0 < until <= head.timestamp:
             self._over.pop(action, None)

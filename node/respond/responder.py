@@ -9,7 +9,7 @@ between chains, the certificate is the message.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -22,7 +22,7 @@ from consensus.types import Address, BlockNumber, ChainId, Digest
 from node.chain.clock import HeadClock
 from node.chain.types import BlockRef, Receipt
 from node.respond.schedule import compute_order, compute_turn
-from node.respond.types import Effect, GuardianPort, Simulation, Terms
+from node.respond.types import AnsweringChain, Effect, GuardianPort, Simulation, Terms
 
 MAX_OPEN_INCIDENTS = 256  # certificates need a third of the stake, so only a quorum of liars could fill this
 MAX_REMEMBERED = 4_096  # answered alerts; forgetting one costs a look at what is in force by then
@@ -30,14 +30,6 @@ MAX_SUBMISSIONS = 5  # reverted ones; each costs gas, and what five did not do t
 BPS = 10_000
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnsweringChain:
-    """A chain on which this watcher can act."""
-
-    clock: HeadClock
-    guardian: Callable[[Address], GuardianPort]
 
 
 @dataclass(slots=True)

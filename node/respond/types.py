@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 from consensus.alert import Action, Level
 from consensus.certificate import Certificate
 from consensus.types import ActionId, Address, BlockNumber, Bps, ChainId, Digest, Seconds
+from node.chain.clock import HeadClock
 from node.chain.types import Receipt
 
 
@@ -63,3 +65,13 @@ class GuardianPort(Protocol):
     async def simulate(self, certificate: Certificate, action: Action) -> Simulation: ...
 
     async def submit(self, certificate: Certificate, action: Action) -> Receipt: ...
+
+    async def expire(self, action_id: ActionId) -> Receipt: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweringChain:
+    """A chain on which this watcher can act."""
+
+    clock: HeadClock
+    guardian: Callable[[Address], GuardianPort]

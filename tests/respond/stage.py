@@ -24,9 +24,9 @@ from consensus.types import (
 )
 from node.chain.clock import HeadClock
 from node.chain.types import BlockRef, Receipt
-from node.respond.responder import AnsweringChain, Responder
+from node.respond.responder import Responder
 from node.respond.schedule import compute_order
-from node.respond.types import Effect, Simulation, Standing, Terms
+from node.respond.types import AnsweringChain, Effect, Simulation, Standing, Terms
 from tests.consensus.factories import (
     CHAIN_ID,
     NOW,

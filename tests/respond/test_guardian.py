@@ -29,11 +29,11 @@ from node.devnet.guarding import (
     create_guardian,
     deploy_trust,
 )
-from node.respond.expiry import QUIET_BLOCKS, Expiry, RestrictedChain
+from node.respond.expiry import QUIET_BLOCKS, Expiry
 from node.respond.guardian import GuardianOnChain
-from node.respond.responder import AnsweringChain, Responder
+from node.respond.responder import Responder
 from node.respond.schedule import compute_order
-from node.respond.types import Effect, Simulation
+from node.respond.types import AnsweringChain, Effect, Simulation
 from tests.chain.doubles import EndpointDouble, doubles, pool_of
 from tests.consensus.factories import (
     NETWORK_ID,
@@ -291,7 +291,7 @@ async def expiry(ground: Ground, port: GuardianOnChain, me: Address) -> AsyncIte
         me=me,
         operators=lambda: (me,),
         actions=(make_action(guardian=ground.guardian, action_id=compute_action_id("pause")),),
-        chains={ground.deployer.chain_id: RestrictedChain(clock=ground.clock, guardian=lambda _: port)},
+        chains={ground.deployer.chain_id: AnsweringChain(clock=ground.clock, guardian=lambda _: port)},
     )
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
