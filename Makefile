@@ -16,7 +16,7 @@ setup: ## the virtual environment, the npm packages, the compiler
 	@PYTHON="$(PYTHON)" deploy/bootstrap
 
 contracts: setup ## compile the contracts and write the package data that the node reads
-	@cd contracts && forge build --quiet
+	@cd contracts && FOUNDRY_PROFILE=release forge build --quiet --skip 'test/**'
 	@contracts/tools/export-artifacts
 
 demo: contracts ## a live attack stopped by independent watchers [NODES=7] [INCIDENT=folder]
@@ -55,4 +55,4 @@ lock: setup ## pin every Python dependency with hashes
 	  --no-annotate -o requirements-node.lock
 
 clean: ## everything that was built
-	rm -rf .venv .make .demo dist contracts/node_modules contracts/out contracts/cache
+	rm -rf .venv .make .demo dist contracts/node_modules contracts/{out,out-release,cache,cache-release}

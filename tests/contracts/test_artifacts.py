@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import os
 import subprocess
 from pathlib import Path
 from types import ModuleType
@@ -33,7 +34,11 @@ def load_exporter() -> ModuleType:
 def exporter() -> ModuleType:
     """The exporter, over sources that were just compiled."""
     subprocess.run(
-        [FORGE, "build", "--quiet", "--skip", "test/**"], cwd=CONTRACTS, check=True, timeout=BUILD_SECONDS
+        [FORGE, "build", "--quiet", "--skip", "test/**"],
+        cwd=CONTRACTS,
+        env=os.environ | {"FOUNDRY_PROFILE": "release"},
+        check=True,
+        timeout=BUILD_SECONDS,
     )
     return load_exporter()
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {IAdapter} from "./IAdapter.sol";
+import {IAdapter} from "../interfaces/IAdapter.sol";
 import {TargetAdapter} from "./TargetAdapter.sol";
 
 /// @notice What OpenZeppelin Pausable contracts usually offer.

@@ -3,7 +3,7 @@ pragma solidity 0.8.30;
 
 import {IAccessManager} from "@openzeppelin/contracts/access/manager/IAccessManager.sol";
 import {BoundedCall} from "../libraries/BoundedCall.sol";
-import {IAdapter} from "./IAdapter.sol";
+import {IAdapter} from "../interfaces/IAdapter.sol";
 
 /// @title TargetAdapter: what all adapters share
 /// @notice One guardian, one target, both fixed; calls to the target are bounded in what they return.
@@ -30,6 +30,11 @@ abstract contract TargetAdapter is IAdapter {
         if (target_.code.length == 0) revert TargetHasNoCode(target_);
         guardian = guardian_;
         target = target_;
+    }
+
+    /// @inheritdoc IAdapter
+    function floorBps() external view virtual returns (uint16) {
+        return 0;
     }
 
     function _refuseParameters(bytes calldata params) internal pure {

@@ -29,6 +29,9 @@ library HeaderLib {
     uint256 internal constant PUBLIC_KEY_BYTES = 192;
     uint256 internal constant SIGNATURE_BYTES = 96;
 
+    /// @notice Most operators of one set, so that a capture and the longest certificate fit into a block.
+    uint256 internal constant MAX_OPERATORS = 256;
+
     /// @notice The entries are the operators who did not sign: their keys come off the header's sum.
     uint8 internal constant MODE_ABSENT = 0;
     /// @notice The entries are the operators who signed: their keys are summed.
@@ -58,6 +61,24 @@ library HeaderLib {
             header.leavesHash,
             header.apk
         );
+    }
+
+    /// @notice Reads the header at the start of `set`. The caller has checked the length.
+    function decode(bytes memory set) internal pure returns (Header memory header) {
+        bytes memory apk = new bytes(PUBLIC_KEY_BYTES);
+        assembly ("memory-safe") {
+            let words := add(set, 32)
+            mstore(header, shr(224, mload(words)))
+            mstore(add(header, 32), shr(240, mload(add(words, 4))))
+            mstore(add(header, 64), shr(128, mload(add(words, 6))))
+            mstore(add(header, 96), shr(192, mload(add(words, 22))))
+            mstore(add(header, 128), shr(192, mload(add(words, 30))))
+            mstore(add(header, 160), shr(192, mload(add(words, 38))))
+            mstore(add(header, 192), mload(add(words, 46)))
+            mstore(add(header, 224), mload(add(words, 78)))
+            mcopy(add(apk, 32), add(words, APK_OFFSET), PUBLIC_KEY_BYTES)
+        }
+        header.apk = apk;
     }
 
     function encodeLeaf(uint16 index, uint96 weight, bytes memory publicKey)

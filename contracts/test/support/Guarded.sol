@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {ActionConfig, Guardian, Level, Outcome} from "../../src/Guardian.sol";
-import {GuardianFactory} from "../../src/GuardianFactory.sol";
-import {IAdapter} from "../../src/adapters/IAdapter.sol";
+import {ActionConfig, Guardian, Level, Outcome} from "../../src/guardian/Guardian.sol";
+import {GuardianFactory} from "../../src/guardian/GuardianFactory.sol";
+import {IAdapter} from "../../src/interfaces/IAdapter.sol";
 import {PausableAdapter} from "../../src/adapters/PausableAdapter.sol";
 import {Alert, AlertLib} from "../../src/libraries/AlertLib.sol";
 import {HostileTarget} from "../mocks/HostileTarget.sol";

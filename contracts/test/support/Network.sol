@@ -4,13 +4,15 @@ pragma solidity 0.8.30;
 import {Test} from "forge-std/Test.sol";
 import {AlertLib} from "../../src/libraries/AlertLib.sol";
 import {HeaderLib} from "../../src/libraries/HeaderLib.sol";
-import {QuorumVerifier} from "../../src/QuorumVerifier.sol";
+import {QuorumVerifier} from "../../src/verifier/QuorumVerifier.sol";
+import {SuccessionTerms} from "../../src/verifier/OperatorSetChain.sol";
 import {Signer} from "./Signer.sol";
 
 /// @title Network: an operator set with real keys, and its certificates. For tests.
 abstract contract Network is Test {
     uint256 internal constant START = 1_800_000_000;
     uint32 internal constant EPOCH = 5;
+    address internal constant VERIFIER_OWNER = address(0x0E4E);
     bytes32 internal constant NETWORK_ID = keccak256("network of the tests");
 
     uint96[] internal weights;
@@ -35,7 +37,13 @@ abstract contract Network is Test {
             weights_, EPOCH, uint64(vm.getBlockTimestamp()), uint64(vm.getBlockTimestamp() + 30 days)
         );
         headerHash = keccak256(header);
-        verifier = new QuorumVerifier(NETWORK_ID, header);
+        verifier = new QuorumVerifier(NETWORK_ID, header, successionTerms());
+    }
+
+    function successionTerms() internal pure returns (SuccessionTerms memory) {
+        return SuccessionTerms({
+            owner: VERIFIER_OWNER, minEpochInterval: 1 hours, grace: 30 minutes, resetDelay: 3 days
+        });
     }
 
     /// @dev Also fills `weights`, `entries` and `leaves`.

@@ -2,11 +2,12 @@
 pragma solidity 0.8.30;
 
 import {Test} from "forge-std/Test.sol";
-import {Alert, AlertLib} from "../src/libraries/AlertLib.sol";
-import {Bls12381, G1Point} from "../src/libraries/Bls12381.sol";
-import {HeaderLib} from "../src/libraries/HeaderLib.sol";
-import {QuorumVerifier} from "../src/QuorumVerifier.sol";
-import {Signer} from "./support/Signer.sol";
+import {Alert, AlertLib} from "../../src/libraries/AlertLib.sol";
+import {Bls12381, G1Point} from "../../src/libraries/Bls12381.sol";
+import {HeaderLib} from "../../src/libraries/HeaderLib.sol";
+import {SuccessionTerms} from "../../src/verifier/OperatorSetChain.sol";
+import {QuorumVerifier} from "../../src/verifier/QuorumVerifier.sol";
+import {Signer} from "../support/Signer.sol";
 
 /// @notice The twin in Python and this one say the same, byte for byte: `tests/vectors/README.md`.
 contract VectorsTest is Test {
@@ -237,7 +238,7 @@ contract VectorsTest is Test {
             captureTime := shr(192, mload(add(add(header, 32), 30)))
         }
         vm.warp(captureTime + 1);
-        QuorumVerifier verifier = new QuorumVerifier("network", header);
+        QuorumVerifier verifier = new QuorumVerifier("network", header, SuccessionTerms(address(0), 1, 0, 0));
         (bool ok, bytes memory answer) = address(verifier)
             .staticcall(
                 abi.encodeCall(

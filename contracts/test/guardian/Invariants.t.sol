@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {Guardian} from "../src/Guardian.sol";
-import {Alert} from "../src/libraries/AlertLib.sol";
-import {Guarded} from "./support/Guarded.sol";
+import {Guardian} from "../../src/guardian/Guardian.sol";
+import {Alert} from "../../src/libraries/AlertLib.sol";
+import {Guarded} from "../support/Guarded.sol";
 
 /// @title Everybody: operators, submitters, the owner, thieves and time, in any order.
 /// @notice Keeps its own account of when a quorum really signed, to hold the guardian against.

@@ -29,4 +29,8 @@ interface IAdapter {
 
     /// @notice Whether the adapter could act now; `reason` is an ASCII word otherwise.
     function ready() external view returns (bool ok, bytes32 reason);
+
+    /// @notice Share of the weight, in bps, that an action through this adapter must exceed at least, whatever
+    ///         its level; zero where the level's own floor is enough.
+    function floorBps() external view returns (uint16);
 }

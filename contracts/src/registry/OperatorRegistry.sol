@@ -3,9 +3,9 @@ pragma solidity 0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {AlertLib} from "./libraries/AlertLib.sol";
-import {Bls12381, G1Point, G2Point} from "./libraries/Bls12381.sol";
-import {HeaderLib} from "./libraries/HeaderLib.sol";
+import {AlertLib} from "../libraries/AlertLib.sol";
+import {Bls12381, G1Point, G2Point} from "../libraries/Bls12381.sol";
+import {HeaderLib} from "../libraries/HeaderLib.sol";
 
 /// @title OperatorRegistry: who watches, with which key and how much at stake
 /// @notice Design. Lives on the network's home chain. An operator registers its BLS key with a proof that it
@@ -38,7 +38,7 @@ contract OperatorRegistry {
     }
 
     /// @notice Cap of the set, so that a capture always fits into a block.
-    uint256 public constant MAX_OPERATORS = 128;
+    uint256 public constant MAX_OPERATORS = HeaderLib.MAX_OPERATORS;
     uint256 public constant MAX_PEER_ID_BYTES = 64;
 
     uint256 private constant POINT_GAS_LIMIT = 200_000;

@@ -2,11 +2,11 @@
 pragma solidity 0.8.30;
 
 import {Ownable} from "solady/auth/Ownable.sol";
-import {IQuorumVerifier} from "./IQuorumVerifier.sol";
-import {IAdapter} from "./adapters/IAdapter.sol";
-import {Alert, AlertLib} from "./libraries/AlertLib.sol";
-import {AnchorLib} from "./libraries/AnchorLib.sol";
-import {BoundedCall} from "./libraries/BoundedCall.sol";
+import {IQuorumVerifier} from "../interfaces/IQuorumVerifier.sol";
+import {IAdapter} from "../interfaces/IAdapter.sol";
+import {Alert, AlertLib} from "../libraries/AlertLib.sol";
+import {AnchorLib} from "../libraries/AnchorLib.sol";
+import {BoundedCall} from "../libraries/BoundedCall.sol";
 
 /// @notice Ladder of responses. The share of weight that each needs has a floor in the bytecode.
 enum Level {

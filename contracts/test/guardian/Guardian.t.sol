@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {ActionConfig, Guardian, Level, Outcome} from "../src/Guardian.sol";
-import {GuardianFactory} from "../src/GuardianFactory.sol";
-import {IAdapter} from "../src/adapters/IAdapter.sol";
-import {PausableAdapter} from "../src/adapters/PausableAdapter.sol";
-import {Alert, AlertLib} from "../src/libraries/AlertLib.sol";
-import {AnchorLib} from "../src/libraries/AnchorLib.sol";
-import {QuorumVerifier} from "../src/QuorumVerifier.sol";
+import {CertificateLib} from "../../src/libraries/CertificateLib.sol";
+import {OperatorSetChain} from "../../src/verifier/OperatorSetChain.sol";
+import {ActionConfig, Guardian, Level, Outcome} from "../../src/guardian/Guardian.sol";
+import {GuardianFactory} from "../../src/guardian/GuardianFactory.sol";
+import {IAdapter} from "../../src/interfaces/IAdapter.sol";
+import {PausableAdapter} from "../../src/adapters/PausableAdapter.sol";
+import {Alert, AlertLib} from "../../src/libraries/AlertLib.sol";
+import {AnchorLib} from "../../src/libraries/AnchorLib.sol";
+import {QuorumVerifier} from "../../src/verifier/QuorumVerifier.sol";
 import {Ownable} from "solady/auth/Ownable.sol";
-import {HostileTarget} from "./mocks/HostileTarget.sol";
-import {Guarded} from "./support/Guarded.sol";
+import {HostileTarget} from "../mocks/HostileTarget.sol";
+import {Guarded} from "../support/Guarded.sol";
 
 contract RespondTest is Guarded {
     function setUp() public {
@@ -103,19 +105,19 @@ contract RespondTest is Guarded {
     function test_RevertIf_AnyFieldOfTheAlertIsAltered() public {
         Alert memory signed = makeAlert();
         bytes memory certificate = certifyAlert(signed, leavesOf(PAUSE, ""));
-        bytes memory invalid = abi.encodePacked(QuorumVerifier.SignatureInvalid.selector);
+        bytes memory invalid = abi.encodePacked(CertificateLib.SignatureInvalid.selector);
         bytes32 x = keccak256("x");
         Alert memory a;
 
         a = copy(signed);
         a.epoch += 1;
         expectRefused(
-            a, certificate, abi.encodeWithSelector(QuorumVerifier.EpochMismatch.selector, EPOCH, EPOCH + 1)
+            a, certificate, abi.encodeWithSelector(OperatorSetChain.EpochMismatch.selector, EPOCH, EPOCH + 1)
         );
         a = copy(signed);
         a.headerHash = x;
         expectRefused(
-            a, certificate, abi.encodeWithSelector(QuorumVerifier.HeaderMismatch.selector, headerHash, x)
+            a, certificate, abi.encodeWithSelector(OperatorSetChain.HeaderMismatch.selector, headerHash, x)
         );
         a = copy(signed);
         a.policyHash = x;
@@ -177,7 +179,7 @@ contract RespondTest is Guarded {
         bytes32[] memory two = new bytes32[](2);
         two[0] = leavesOf(PAUSE, "")[0];
 
-        vm.expectRevert(QuorumVerifier.SignatureInvalid.selector);
+        vm.expectRevert(CertificateLib.SignatureInvalid.selector);
         guardian.respond(alert, two, 0, PAUSE, "", certificate);
     }
 
@@ -227,11 +229,11 @@ contract RespondTest is Guarded {
         Alert memory alert = makeAlert();
         bytes32[] memory leaves_ = leavesOf(PAUSE, "");
         bytes memory certificate = certifyAlert(alert, leaves_);
-        QuorumVerifier foreign = new QuorumVerifier("another network", header);
+        QuorumVerifier foreign = new QuorumVerifier("another network", header, successionTerms());
         Guardian foreignGuardian = new Guardian(foreign);
         vm.etch(address(guardian), address(foreignGuardian).code);
 
-        vm.expectRevert(QuorumVerifier.SignatureInvalid.selector);
+        vm.expectRevert(CertificateLib.SignatureInvalid.selector);
         guardian.respond(alert, leaves_, 0, PAUSE, "", certificate);
     }
 

@@ -2,8 +2,8 @@
 pragma solidity 0.8.30;
 
 import {Test} from "forge-std/Test.sol";
-import {Bls12381, G1Point, G2Point} from "../src/libraries/Bls12381.sol";
-import {Signer} from "./support/Signer.sol";
+import {Bls12381, G1Point, G2Point} from "../../src/libraries/Bls12381.sol";
+import {Signer} from "../support/Signer.sol";
 
 /// @notice The assembly against plain Solidity, and the point arithmetic against scalars.
 contract Bls12381Test is Test {

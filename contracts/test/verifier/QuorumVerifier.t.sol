@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {AlertLib} from "../src/libraries/AlertLib.sol";
-import {Bls12381} from "../src/libraries/Bls12381.sol";
-import {HeaderLib} from "../src/libraries/HeaderLib.sol";
-import {QuorumVerifier} from "../src/QuorumVerifier.sol";
-import {Network} from "./support/Network.sol";
-import {Signer} from "./support/Signer.sol";
+import {CertificateLib} from "../../src/libraries/CertificateLib.sol";
+import {OperatorSetChain} from "../../src/verifier/OperatorSetChain.sol";
+import {AlertLib} from "../../src/libraries/AlertLib.sol";
+import {Bls12381} from "../../src/libraries/Bls12381.sol";
+import {HeaderLib} from "../../src/libraries/HeaderLib.sol";
+import {QuorumVerifier} from "../../src/verifier/QuorumVerifier.sol";
+import {Network} from "../support/Network.sol";
+import {Signer} from "../support/Signer.sol";
 
 contract VerifyTest is Network {
     bytes32 internal constant DIGEST = keccak256("an alert");
@@ -117,7 +119,7 @@ contract VerifyTest is Network {
         }
         bytes memory certificate = assemble(new bytes(96), HeaderLib.MODE_ABSENT, everybody);
 
-        vm.expectRevert(QuorumVerifier.SignatureIsInfinity.selector);
+        vm.expectRevert(CertificateLib.SignatureIsInfinity.selector);
         verifier.verify(DIGEST, EPOCH, headerHash, 0, certificate);
         // With a signature that is not infinity the weight of zero still is not above zero.
         certificate = assemble(Signer.rawG1(Bls12381.generatorG1()), HeaderLib.MODE_ABSENT, everybody);
@@ -131,7 +133,7 @@ contract VerifyTest is Network {
         bytes memory signature = signatureWithout(DIGEST, list(2));
 
         expectRevert(
-            abi.encodePacked(QuorumVerifier.SignatureInvalid.selector),
+            abi.encodePacked(CertificateLib.SignatureInvalid.selector),
             assemble(signature, HeaderLib.MODE_ABSENT, none())
         );
     }
@@ -140,7 +142,7 @@ contract VerifyTest is Network {
         bytes memory signature = signatureWithout(DIGEST, none());
 
         expectRevert(
-            abi.encodePacked(QuorumVerifier.SignatureInvalid.selector),
+            abi.encodePacked(CertificateLib.SignatureInvalid.selector),
             assemble(signature, HeaderLib.MODE_ABSENT, list(2))
         );
     }
@@ -153,7 +155,7 @@ contract VerifyTest is Network {
         }
 
         expectRevert(
-            abi.encodePacked(QuorumVerifier.SignatureInvalid.selector),
+            abi.encodePacked(CertificateLib.SignatureInvalid.selector),
             assemble(signature, HeaderLib.MODE_PRESENT, six)
         );
     }
@@ -162,7 +164,7 @@ contract VerifyTest is Network {
         vm.assume(other != DIGEST);
         bytes memory certificate = certify(DIGEST, none());
 
-        vm.expectRevert(QuorumVerifier.SignatureInvalid.selector);
+        vm.expectRevert(CertificateLib.SignatureInvalid.selector);
         verifier.verify(other, EPOCH, headerHash, TWO_THIRDS, certificate);
     }
 
@@ -174,7 +176,7 @@ contract VerifyTest is Network {
         bytes memory signature = Signer.sign(sum, DIGEST, AlertLib.POSSESSION_DST);
 
         expectRevert(
-            abi.encodePacked(QuorumVerifier.SignatureInvalid.selector),
+            abi.encodePacked(CertificateLib.SignatureInvalid.selector),
             assemble(signature, HeaderLib.MODE_ABSENT, none())
         );
     }
@@ -183,7 +185,7 @@ contract VerifyTest is Network {
 
     function test_RevertIf_IndexRepeats() public {
         expectRevert(
-            abi.encodeWithSelector(QuorumVerifier.IndexInvalid.selector, 2, 3, 7),
+            abi.encodeWithSelector(CertificateLib.IndexInvalid.selector, 2, 3, 7),
             assemble(signatureWithout(DIGEST, list(2)), HeaderLib.MODE_ABSENT, list(2, 2))
         );
     }
@@ -194,14 +196,14 @@ contract VerifyTest is Network {
         uint256 sum = mulmod(5, Signer.key(0), Signer.ORDER);
 
         expectRevert(
-            abi.encodeWithSelector(QuorumVerifier.IndexInvalid.selector, 0, 1, 7),
+            abi.encodeWithSelector(CertificateLib.IndexInvalid.selector, 0, 1, 7),
             assemble(Signer.sign(sum, DIGEST, AlertLib.ALERT_DST), HeaderLib.MODE_PRESENT, five)
         );
     }
 
     function test_RevertIf_IndicesAreUnsorted() public {
         expectRevert(
-            abi.encodeWithSelector(QuorumVerifier.IndexInvalid.selector, 1, 7, 7), certify(DIGEST, list(6, 1))
+            abi.encodeWithSelector(CertificateLib.IndexInvalid.selector, 1, 7, 7), certify(DIGEST, list(6, 1))
         );
     }
 
@@ -210,11 +212,11 @@ contract VerifyTest is Network {
         uint256 at = HeaderLib.ENTRIES_OFFSET + 7 * 32;
 
         expectRevert(
-            abi.encodeWithSelector(QuorumVerifier.IndexInvalid.selector, 7, 0, 7),
+            abi.encodeWithSelector(CertificateLib.IndexInvalid.selector, 7, 0, 7),
             replace(certificate, at, hex"0007")
         );
         expectRevert(
-            abi.encodeWithSelector(QuorumVerifier.IndexInvalid.selector, 65_535, 0, 7),
+            abi.encodeWithSelector(CertificateLib.IndexInvalid.selector, 65_535, 0, 7),
             replace(certificate, at, hex"ffff")
         );
     }
@@ -225,16 +227,16 @@ contract VerifyTest is Network {
 
         // A smaller weight for the absent would leave more to the signers.
         expectRevert(
-            abi.encodeWithSelector(QuorumVerifier.LeafMismatch.selector, 6),
+            abi.encodeWithSelector(CertificateLib.LeafMismatch.selector, 6),
             replace(certificate, at + 2, abi.encodePacked(uint96(1)))
         );
         expectRevert(
-            abi.encodeWithSelector(QuorumVerifier.LeafMismatch.selector, 6),
+            abi.encodeWithSelector(CertificateLib.LeafMismatch.selector, 6),
             replace(certificate, at + 14, Signer.publicKey(77))
         );
         // Another operator's entry under this index.
         expectRevert(
-            abi.encodeWithSelector(QuorumVerifier.LeafMismatch.selector, 5),
+            abi.encodeWithSelector(CertificateLib.LeafMismatch.selector, 5),
             replace(certificate, at, hex"0005")
         );
     }
@@ -247,7 +249,7 @@ contract VerifyTest is Network {
 
         expectRevert(
             abi.encodeWithSelector(
-                QuorumVerifier.LeavesMismatch.selector,
+                CertificateLib.LeavesMismatch.selector,
                 keccak256(abi.encodePacked(others)),
                 keccak256(abi.encodePacked(leaves))
             ),
@@ -262,22 +264,22 @@ contract VerifyTest is Network {
         bytes memory listed = certify(DIGEST, list(1, 6));
 
         expectRevert(
-            abi.encodeWithSelector(QuorumVerifier.CertificateLength.selector, 402, 401),
+            abi.encodeWithSelector(CertificateLib.CertificateLength.selector, 402, 401),
             bytes.concat(whole, hex"00")
         );
         expectRevert(
-            abi.encodeWithSelector(QuorumVerifier.CertificateLength.selector, 400, 401), slice(whole, 0, 400)
+            abi.encodeWithSelector(CertificateLib.CertificateLength.selector, 400, 401), slice(whole, 0, 400)
         );
-        expectRevert(abi.encodeWithSelector(QuorumVerifier.CertificateLength.selector, 0, 401), "");
+        expectRevert(abi.encodeWithSelector(CertificateLib.CertificateLength.selector, 0, 401), "");
         expectRevert(
             abi.encodeWithSelector(
-                QuorumVerifier.CertificateLength.selector, listed.length + 1, listed.length
+                CertificateLib.CertificateLength.selector, listed.length + 1, listed.length
             ),
             bytes.concat(listed, hex"00")
         );
         expectRevert(
             abi.encodeWithSelector(
-                QuorumVerifier.CertificateLength.selector, listed.length - 1, listed.length
+                CertificateLib.CertificateLength.selector, listed.length - 1, listed.length
             ),
             slice(listed, 0, listed.length - 1)
         );
@@ -288,7 +290,7 @@ contract VerifyTest is Network {
 
         for (uint256 mode = 1; mode < 256; ++mode) {
             expectRevert(
-                abi.encodeWithSelector(QuorumVerifier.ModeInvalid.selector, mode, 0),
+                abi.encodeWithSelector(CertificateLib.ModeInvalid.selector, mode, 0),
                 replace(certificate, HeaderLib.MODE_OFFSET, abi.encodePacked(uint8(mode)))
             );
         }
@@ -298,7 +300,7 @@ contract VerifyTest is Network {
         bytes memory certificate =
             replace(certify(DIGEST, none()), HeaderLib.COUNT_OFFSET, abi.encodePacked(uint16(8)));
 
-        expectRevert(abi.encodeWithSelector(QuorumVerifier.CountTooLarge.selector, 8, 7), certificate);
+        expectRevert(abi.encodeWithSelector(CertificateLib.CountTooLarge.selector, 8, 7), certificate);
     }
 
     // ---- header
@@ -311,7 +313,7 @@ contract VerifyTest is Network {
 
         expectRevert(
             abi.encodeWithSelector(
-                QuorumVerifier.HeaderMismatch.selector, keccak256(slice(altered, 0, 302)), headerHash
+                OperatorSetChain.HeaderMismatch.selector, keccak256(slice(altered, 0, 302)), headerHash
             ),
             altered
         );
@@ -320,7 +322,7 @@ contract VerifyTest is Network {
     function test_RevertIf_EpochDiffersFromHeader() public {
         bytes memory certificate = certify(DIGEST, none());
 
-        vm.expectRevert(abi.encodeWithSelector(QuorumVerifier.EpochMismatch.selector, EPOCH, EPOCH + 4));
+        vm.expectRevert(abi.encodeWithSelector(OperatorSetChain.EpochMismatch.selector, EPOCH, EPOCH + 4));
         verifier.verify(DIGEST, EPOCH + 4, headerHash, TWO_THIRDS, certificate);
     }
 
@@ -331,7 +333,7 @@ contract VerifyTest is Network {
         setUpNetwork(others);
         bytes memory certificate = certify(DIGEST, none());
 
-        vm.expectRevert(abi.encodeWithSelector(QuorumVerifier.HeaderNotInstalled.selector, EPOCH, headerHash));
+        vm.expectRevert(abi.encodeWithSelector(OperatorSetChain.SetNotInstalled.selector, EPOCH, headerHash));
         first.verify(DIGEST, EPOCH, headerHash, TWO_THIRDS, certificate);
     }
 
@@ -343,7 +345,7 @@ contract VerifyTest is Network {
         verify(certificate);
         vm.warp(validUntil + 1);
         expectRevert(
-            abi.encodeWithSelector(QuorumVerifier.HeaderExpired.selector, validUntil, validUntil + 1),
+            abi.encodeWithSelector(OperatorSetChain.HeaderExpired.selector, validUntil, validUntil + 1),
             certificate
         );
     }
@@ -359,7 +361,7 @@ contract VerifyTest is Network {
 
     function test_RevertIf_SignatureIsInfinity() public {
         expectRevert(
-            abi.encodePacked(QuorumVerifier.SignatureIsInfinity.selector),
+            abi.encodePacked(CertificateLib.SignatureIsInfinity.selector),
             assemble(new bytes(96), HeaderLib.MODE_ABSENT, none())
         );
     }
@@ -382,12 +384,12 @@ contract VerifyTest is Network {
             keccak256(leaves_),
             Signer.publicKey(Signer.key(2))
         );
-        verifier = new QuorumVerifier(NETWORK_ID, header_);
+        verifier = new QuorumVerifier(NETWORK_ID, header_, successionTerms());
         bytes memory signature = Signer.rawG1(Bls12381.generatorG1());
         bytes memory certificate =
             abi.encodePacked(header_, signature, HeaderLib.MODE_ABSENT, uint16(1), leaves_, third);
 
-        vm.expectRevert(QuorumVerifier.KeyIsInfinity.selector);
+        vm.expectRevert(CertificateLib.KeyIsInfinity.selector);
         verifier.verify(DIGEST, EPOCH, keccak256(header_), TWO_THIRDS, certificate);
     }
 
@@ -452,18 +454,20 @@ contract DeployVerifierTest is Network {
 
     function test_InstallsGenesisHeader() public {
         vm.expectEmit();
-        emit QuorumVerifier.HeaderInstalled(EPOCH, keccak256(header), header);
-        verifier = new QuorumVerifier(NETWORK_ID, header);
+        emit OperatorSetChain.SetInstalled(EPOCH, keccak256(header), header);
+        verifier = new QuorumVerifier(NETWORK_ID, header, successionTerms());
 
-        assertEq(verifier.currentEpoch(), EPOCH);
-        assertEq(verifier.headerHashes(EPOCH), keccak256(header));
-        assertEq(verifier.headerHashes(EPOCH + 4), bytes32(0));
-        assertEq(verifier.headerHashes(EPOCH - 4), bytes32(0));
+        (uint32 epoch, uint64 validUntil) = verifier.currentSet();
+        assertEq(epoch, EPOCH);
+        assertEq(validUntil, vm.getBlockTimestamp() + 30 days);
+        assertEq(verifier.setHashes(EPOCH), keccak256(header));
+        assertEq(verifier.setHashes(EPOCH + 4), bytes32(0));
+        assertEq(verifier.setHashes(EPOCH - 4), bytes32(0));
     }
 
     function expectMissing(address precompile) internal {
         vm.expectRevert(abi.encodeWithSelector(QuorumVerifier.PrecompilesMissing.selector, precompile));
-        new QuorumVerifier(NETWORK_ID, header);
+        new QuorumVerifier(NETWORK_ID, header, successionTerms());
         vm.clearMockedCalls();
     }
 
@@ -492,43 +496,45 @@ contract DeployVerifierTest is Network {
     }
 
     function test_RevertIf_NetworkIdIsZero() public {
-        vm.expectRevert(QuorumVerifier.NetworkIdZero.selector);
-        new QuorumVerifier(bytes32(0), header);
+        vm.expectRevert(OperatorSetChain.NetworkIdZero.selector);
+        new QuorumVerifier(bytes32(0), header, successionTerms());
     }
 
     function test_RevertIf_HeaderLengthDiffers() public {
-        vm.expectRevert(abi.encodeWithSelector(QuorumVerifier.HeaderLength.selector, 303, 302));
-        new QuorumVerifier(NETWORK_ID, bytes.concat(header, hex"00"));
+        vm.expectRevert(abi.encodeWithSelector(OperatorSetChain.SetLength.selector, 303, 302));
+        new QuorumVerifier(NETWORK_ID, bytes.concat(header, hex"00"), successionTerms());
     }
 
     function test_RevertIf_HeaderIsOutOfTime() public {
         vm.warp(START + 1 days + 1);
         vm.expectRevert(
             abi.encodeWithSelector(
-                QuorumVerifier.HeaderOutOfTime.selector, START, START + 1 days, vm.getBlockTimestamp()
+                OperatorSetChain.HeaderOutOfTime.selector, START, START + 1 days, vm.getBlockTimestamp()
             )
         );
-        new QuorumVerifier(NETWORK_ID, header);
+        new QuorumVerifier(NETWORK_ID, header, successionTerms());
         vm.warp(START - 1);
         vm.expectRevert(
             abi.encodeWithSelector(
-                QuorumVerifier.HeaderOutOfTime.selector, START, START + 1 days, vm.getBlockTimestamp()
+                OperatorSetChain.HeaderOutOfTime.selector, START, START + 1 days, vm.getBlockTimestamp()
             )
         );
-        new QuorumVerifier(NETWORK_ID, header);
+        new QuorumVerifier(NETWORK_ID, header, successionTerms());
     }
 
     function test_RevertIf_HeaderHasNoOperatorsOrWeight() public {
-        vm.expectRevert(QuorumVerifier.HeaderInvalid.selector);
-        new QuorumVerifier(NETWORK_ID, replace(header, 4, hex"0000"));
-        vm.expectRevert(QuorumVerifier.HeaderInvalid.selector);
-        new QuorumVerifier(NETWORK_ID, replace(header, 6, new bytes(16)));
+        vm.expectRevert(OperatorSetChain.HeaderInvalid.selector);
+        new QuorumVerifier(NETWORK_ID, replace(header, 4, hex"0000"), successionTerms());
+        vm.expectRevert(OperatorSetChain.HeaderInvalid.selector);
+        new QuorumVerifier(NETWORK_ID, replace(header, 6, new bytes(16)), successionTerms());
     }
 
     function test_RevertIf_SumOfKeysIsNotAPointOfTheSubgroup() public {
-        vm.expectRevert(QuorumVerifier.KeyIsInfinity.selector);
-        new QuorumVerifier(NETWORK_ID, replace(header, 110, new bytes(192)));
+        vm.expectRevert(CertificateLib.KeyIsInfinity.selector);
+        new QuorumVerifier(NETWORK_ID, replace(header, 110, new bytes(192)), successionTerms());
         vm.expectRevert(abi.encodeWithSelector(Bls12381.PrecompileFailed.selector, Bls12381.PAIRING));
-        new QuorumVerifier(NETWORK_ID, replace(header, 301, abi.encodePacked(uint8(header[301]) ^ 1)));
+        new QuorumVerifier(
+            NETWORK_ID, replace(header, 301, abi.encodePacked(uint8(header[301]) ^ 1)), successionTerms()
+        );
     }
 }

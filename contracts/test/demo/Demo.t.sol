@@ -4,10 +4,10 @@ pragma solidity 0.8.30;
 import {Test} from "forge-std/Test.sol";
 import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
 import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
-import {DemoToken} from "../demo/DemoToken.sol";
-import {DrainAttack} from "../demo/DrainAttack.sol";
-import {LendingPool} from "../demo/LendingPool.sol";
-import {Vault} from "../demo/Vault.sol";
+import {DemoToken} from "../../demo/DemoToken.sol";
+import {DrainAttack} from "../../demo/DrainAttack.sol";
+import {LendingPool} from "../../demo/LendingPool.sol";
+import {Vault} from "../../demo/Vault.sol";
 
 contract DemoTest is Test {
     address private governance = makeAddr("governance");

@@ -3,17 +3,17 @@ pragma solidity 0.8.30;
 
 import {Test} from "forge-std/Test.sol";
 import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
-import {DemoToken} from "../demo/DemoToken.sol";
-import {LendingPool} from "../demo/LendingPool.sol";
-import {PausableTarget} from "../demo/PausableTarget.sol";
-import {Vault} from "../demo/Vault.sol";
-import {AccessManagedAdapter} from "../src/adapters/AccessManagedAdapter.sol";
-import {FixedCallAdapter} from "../src/adapters/FixedCallAdapter.sol";
-import {IAdapter} from "../src/adapters/IAdapter.sol";
-import {OwnerCallAdapter} from "../src/adapters/OwnerCallAdapter.sol";
-import {PausableAdapter} from "../src/adapters/PausableAdapter.sol";
-import {TargetAdapter} from "../src/adapters/TargetAdapter.sol";
-import {Bridge} from "./mocks/Bridge.sol";
+import {DemoToken} from "../../demo/DemoToken.sol";
+import {LendingPool} from "../../demo/LendingPool.sol";
+import {PausableTarget} from "../../demo/PausableTarget.sol";
+import {Vault} from "../../demo/Vault.sol";
+import {AccessManagedAdapter} from "../../src/adapters/AccessManagedAdapter.sol";
+import {FixedCallAdapter} from "../../src/adapters/FixedCallAdapter.sol";
+import {IAdapter} from "../../src/interfaces/IAdapter.sol";
+import {OwnerCallAdapter} from "../../src/adapters/OwnerCallAdapter.sol";
+import {PausableAdapter} from "../../src/adapters/PausableAdapter.sol";
+import {TargetAdapter} from "../../src/adapters/TargetAdapter.sol";
+import {Bridge} from "../mocks/Bridge.sol";
 
 abstract contract Adapted is Test {
     address internal guardian = makeAddr("guardian");

@@ -3,13 +3,14 @@ pragma solidity 0.8.30;
 
 import {Test} from "forge-std/Test.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {DemoToken} from "../demo/DemoToken.sol";
-import {AlertLib} from "../src/libraries/AlertLib.sol";
-import {Bls12381} from "../src/libraries/Bls12381.sol";
-import {OperatorRegistry} from "../src/OperatorRegistry.sol";
-import {QuorumVerifier} from "../src/QuorumVerifier.sol";
-import {FeeToken} from "./mocks/FeeToken.sol";
-import {Signer} from "./support/Signer.sol";
+import {DemoToken} from "../../demo/DemoToken.sol";
+import {AlertLib} from "../../src/libraries/AlertLib.sol";
+import {Bls12381} from "../../src/libraries/Bls12381.sol";
+import {OperatorRegistry} from "../../src/registry/OperatorRegistry.sol";
+import {SuccessionTerms} from "../../src/verifier/OperatorSetChain.sol";
+import {QuorumVerifier} from "../../src/verifier/QuorumVerifier.sol";
+import {FeeToken} from "../mocks/FeeToken.sol";
+import {Signer} from "../support/Signer.sol";
 
 abstract contract Registered is Test {
     uint96 internal constant MIN_BOND = 100e18;
@@ -315,7 +316,8 @@ contract CaptureTest is Registered {
 
         assertEq(registry.headerHash(1), keccak256(header));
         // A verifier takes it, and a certificate of both passes.
-        QuorumVerifier verifier = new QuorumVerifier(registry.networkId(), header);
+        QuorumVerifier verifier =
+            new QuorumVerifier(registry.networkId(), header, SuccessionTerms(address(0), 1, 0, 0));
         bytes memory signature =
             Signer.sign(addmod(Signer.key(1), Signer.key(2), Signer.ORDER), "digest", AlertLib.ALERT_DST);
         (uint128 signed,) = verifier.verify(

@@ -7,6 +7,10 @@ interface IQuorumVerifier {
     /// @notice The network of operators whose certificates this contract checks.
     function networkId() external view returns (bytes32);
 
+    /// @notice The operator set that may act now. `validUntil` is the unix second after which it may not, zero
+    ///         while no set may.
+    function currentSet() external view returns (uint32 epoch, uint64 validUntil);
+
     /// @notice Reverts unless operators of the named set with strictly more than `thresholdBps` of its weight
     ///         have signed `digest`.
     /// @param digest       what was signed
