@@ -9,6 +9,7 @@ from consensus.operators import OperatorSet
 from consensus.types import Address
 from node.devnet.anvil import running_anvil
 from node.devnet.deployer import Deployer, open_deployer
+from node.devnet.guarding import SUCCESSION
 from tests.bench.gas import make_secrets
 
 BOND = 100 * 10**18
@@ -59,4 +60,4 @@ async def test_epoch_captured_on_chain_is_rebuilt_in_python_and_accepted_by_a_ve
         assert rebuilt.total_weight == 3 * BOND
         network_id = await chain.read("OperatorRegistry", registry, "networkId")
         assert network_id == compute_network_id(chain.chain_id, registry)
-        await chain.deploy("QuorumVerifier", network_id, rebuilt.header())
+        await chain.deploy("QuorumVerifier", network_id, rebuilt.header(), SUCCESSION)
