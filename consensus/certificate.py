@@ -1,7 +1,7 @@
 """How much weight signed one alert, and the bytes that prove it to a chain.
 
-Twin of contracts/src/libraries/CertificateLib.sol; tests/vectors/certificates.json ties the two. What a certificate is
-good for is the guardian's to say: the threshold stands in its storage, never in these bytes.
+Twin of contracts/src/libraries/CertificateLib.sol; tests/vectors/certificates.json ties the two. What a
+certificate is good for is the guardian's to say: the threshold stands in its storage, never in these bytes.
 
     header 302 | sigma 96 (x | y) | mode u8 | k u16
     and where k > 0: n * 32 leaves | k * (index u16 | weight u96 | pk 192)
