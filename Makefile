@@ -22,7 +22,8 @@ contracts: setup ## compile the contracts and write the package data that the no
 demo: contracts ## a live attack stopped by independent watchers [NODES=7] [INCIDENT=folder]
 	@tocsin demo --nodes $(NODES) --directory $(OUT) $(if $(INCIDENT),--incident $(INCIDENT))
 
-test: contracts check test-contracts test-python ## everything that CI runs
+test: contracts check ## everything that CI runs
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-contracts test-python
 
 check: setup ## format, lint, types
 	ruff format --check .
