@@ -116,8 +116,7 @@ abstract contract Succession is Network {
         view
         returns (bytes memory certificate)
     {
-        certificate =
-            abi.encodePacked(set.header, signature, HeaderLib.MODE_ABSENT, uint16(absent.length));
+        certificate = abi.encodePacked(set.header, signature, HeaderLib.MODE_ABSENT, uint16(absent.length));
         if (absent.length == 0) return certificate;
         certificate = abi.encodePacked(certificate, leavesOfSet(set));
         for (uint256 i = 0; i < absent.length; ++i) {
@@ -127,7 +126,11 @@ abstract contract Succession is Network {
 
     // ---- handovers
 
-    function handoverDigest(OperatorSet memory last, OperatorSet memory next) internal pure returns (bytes32) {
+    function handoverDigest(OperatorSet memory last, OperatorSet memory next)
+        internal
+        pure
+        returns (bytes32)
+    {
         return handoverDigest(NETWORK_ID, last, next);
     }
 
@@ -138,7 +141,9 @@ abstract contract Succession is Network {
     {
         return keccak256(
             abi.encode(
-                keccak256("TocsinHandover(bytes32 networkId,uint32 epoch,bytes32 setHash,bytes32 nextSetHash)"),
+                keccak256(
+                    "TocsinHandover(bytes32 networkId,uint32 epoch,bytes32 setHash,bytes32 nextSetHash)"
+                ),
                 networkId,
                 epochOf(last),
                 keccak256(last.header),
