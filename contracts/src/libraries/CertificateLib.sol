@@ -62,23 +62,30 @@ library CertificateLib {
         uint256 pointGas,
         uint256 pairingGas
     ) internal view {
-        requireSignedBy(certificate, signersKey(certificate, pointGas), digest, tag, pointGas, pairingGas);
+        G1Point memory hash = hashOf(digest, tag, pointGas);
+        requireSignedBy(certificate, signersKey(certificate, pointGas), hash, pairingGas);
     }
 
-    /// @notice The same with the sum of the signers' keys at hand.
+    /// @notice The digest as a point of G1. Two certificates over one digest need it once.
+    function hashOf(bytes32 digest, bytes memory tag, uint256 pointGas)
+        internal
+        view
+        returns (G1Point memory)
+    {
+        return Bls12381.hashToG1(abi.encodePacked(digest), tag, pointGas);
+    }
+
+    /// @notice The same with the digest hashed and the signers' keys summed.
     function requireSignedBy(
         bytes calldata certificate,
         G2Point memory key,
-        bytes32 digest,
-        bytes memory tag,
-        uint256 pointGas,
+        G1Point memory hash,
         uint256 pairingGas
     ) internal view {
         G1Point memory signature = Bls12381.readG1(certificate, HeaderLib.SIGNATURE_OFFSET);
         // With both at infinity the pairing would be one for any digest.
         if (Bls12381.isInfinity(signature)) revert SignatureIsInfinity();
         if (Bls12381.isInfinity(key)) revert KeyIsInfinity();
-        G1Point memory hash = Bls12381.hashToG1(abi.encodePacked(digest), tag, pointGas);
         if (!Bls12381.isSignatureBy(signature, hash, key, pairingGas)) revert SignatureInvalid();
     }
 

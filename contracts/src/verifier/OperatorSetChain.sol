@@ -31,14 +31,16 @@ struct SuccessionTerms {
 ///
 ///         Reset. Where a chain missed so much that no valid set can sign the next one in, or a set's keys are
 ///         lost, `owner` can name a later set. From the start of a reset until its end, `resetDelay` later, no
-///         certificate is accepted, so an owner cannot use it unseen; it can do nothing else. A zero owner
-///         does without.
+///         certificate is accepted, so an owner cannot use it unseen.
 ///
-///         Trust. The genesis set is the deployer's word: compare it with the registry on the home chain.
+///         Trust. The genesis set is the deployer's word: compare it with the registry on the home chain. An
+///         owner can keep the chain silent for as long as it likes, and after the delay, in the open, have a set
+///         of its own act; a zero owner does without. That a header says the truth about the operators is for
+///         those who sign it in: each recomputes it from the registry at a finalized block.
 ///
 ///         Storage. slot 0 `_currentSet`; slot 1 `_previousSet`; slot 2 `_times`: epoch 4, captureTime 8,
 ///         validUntil 8, graceUntil 8; slots 3-5 `_reset`: held 32, next 32, epoch 4, captureTime 8,
-///         validUntil 8, readyAt 8. A handover overwrites slots 0 to 2 and takes no new one.
+///         validUntil 8, readyAt 8. A handover overwrites slots 0 to 2 and takes no new one, not even the first.
 abstract contract OperatorSetChain is IQuorumVerifier {
     struct Times {
         uint32 epoch;
@@ -61,6 +63,9 @@ abstract contract OperatorSetChain is IQuorumVerifier {
     uint64 public constant MAX_GRACE = 1 days;
     /// @notice Least delay of a reset, seconds.
     uint64 public constant MIN_RESET_DELAY = 2 days;
+
+    /// @dev Stands where there is no previous set: no bytes hash to it, and the slot need not be paid for again.
+    bytes32 private constant NO_SET = bytes32(uint256(1));
 
     /// @inheritdoc IQuorumVerifier
     bytes32 public immutable networkId;
@@ -127,6 +132,7 @@ abstract contract OperatorSetChain is IQuorumVerifier {
         resetDelay = terms.resetDelay;
 
         HeaderLib.Header memory header = _parse(set);
+        _previousSet = NO_SET;
         _install(header, keccak256(set), 0);
         emit SetInstalled(header.epoch, keccak256(set), set);
     }
@@ -138,13 +144,15 @@ abstract contract OperatorSetChain is IQuorumVerifier {
     /// @param incoming certificate of set e + 1 over the same digest
     function handover(bytes calldata outgoing, bytes calldata incoming) public returns (bool installed) {
         bytes calldata nextSet = _setOf(incoming);
-        HeaderLib.Header memory next = _parse(nextSet);
         bytes32 nextHash = keccak256(nextSet);
         Times memory times = _times;
-        if (next.epoch <= times.epoch) {
-            _requireKnown(next.epoch, nextHash, times.epoch);
+        // Before anything that time can change: what is there already must never stall the rest of a batch.
+        uint32 nextEpoch = HeaderLib.epochOf(nextSet);
+        if (nextEpoch <= times.epoch) {
+            _requireKnown(nextEpoch, nextHash, times.epoch);
             return false;
         }
+        HeaderLib.Header memory next = _parse(nextSet);
         _requireSuccessor(next, _setOf(outgoing), times);
         bytes32 digest = HandoverLib.digest(networkId, times.epoch, _currentSet, nextHash);
         _requireHandoverSigned(digest, outgoing, incoming);
@@ -190,6 +198,8 @@ abstract contract OperatorSetChain is IQuorumVerifier {
         HeaderLib.Header memory next = _parse(set);
         if (next.epoch <= _times.epoch) revert EpochNotLater(next.epoch, _times.epoch);
         uint64 readyAt = uint64(block.timestamp) + resetDelay;
+        // A set that ends before the reset does would silence this chain for nothing.
+        if (next.validUntil < readyAt) revert HeaderExpired(next.validUntil, readyAt);
         _reset = Reset({
             held: _reset.next == bytes32(0) ? _currentSet : _reset.held,
             next: keccak256(set),
@@ -199,7 +209,7 @@ abstract contract OperatorSetChain is IQuorumVerifier {
             readyAt: readyAt
         });
         _currentSet = bytes32(0);
-        _previousSet = bytes32(0);
+        _previousSet = NO_SET;
         emit ResetStarted(next.epoch, keccak256(set), set, readyAt);
     }
 
@@ -219,10 +229,11 @@ abstract contract OperatorSetChain is IQuorumVerifier {
     }
 
     /// @notice Hash of the set of `epoch` where it is the current or the previous one, zero otherwise.
-    function setHashes(uint32 epoch) external view returns (bytes32) {
-        uint32 current = _times.epoch;
+    function setHashes(uint32 epoch) public view returns (bytes32) {
+        uint256 current = _times.epoch;
         if (epoch == current) return _currentSet;
-        return epoch + 1 == current ? _previousSet : bytes32(0);
+        bool isPrevious = uint256(epoch) + 1 == current && _previousSet != NO_SET;
+        return isPrevious ? _previousSet : bytes32(0);
     }
 
     /// @notice Unix second until which the previous set may act.
@@ -239,6 +250,9 @@ abstract contract OperatorSetChain is IQuorumVerifier {
 
     /// @dev The bytes of a certificate that a chain knows its set by; they begin with the 302 of the header.
     function _setOf(bytes calldata certificate) internal pure virtual returns (bytes calldata set);
+
+    /// @dev What an implementation asks of a set besides, whichever way it comes in; the constructor calls it, too.
+    function _requireSound(bytes memory set, HeaderLib.Header memory header) internal pure virtual {}
 
     /// @dev Reverts unless both sets have signed `digest` as a handover, each with more than two thirds.
     function _requireHandoverSigned(bytes32 digest, bytes calldata outgoing, bytes calldata incoming)
@@ -273,7 +287,7 @@ abstract contract OperatorSetChain is IQuorumVerifier {
     function _requireKnown(uint32 epoch, bytes32 given, uint32 current) private view {
         bytes32 known = given;
         if (epoch == current) known = _currentSet == bytes32(0) ? _reset.held : _currentSet;
-        else if (epoch + 1 == current && _previousSet != bytes32(0)) known = _previousSet;
+        else if (epoch + 1 == current && _previousSet != NO_SET) known = _previousSet;
         if (given != known) revert HandoverConflict(epoch, given, known);
     }
 
@@ -297,12 +311,14 @@ abstract contract OperatorSetChain is IQuorumVerifier {
     function _parse(bytes memory set) private view returns (HeaderLib.Header memory header) {
         if (set.length < HeaderLib.HEADER_BYTES) revert SetLength(set.length, HeaderLib.HEADER_BYTES);
         header = HeaderLib.decode(set);
-        if (header.captureTime > block.timestamp || header.validUntil < block.timestamp) {
+        // A set that ends in this second would be installed and could not act.
+        if (header.captureTime > block.timestamp || header.validUntil <= block.timestamp) {
             revert HeaderOutOfTime(header.captureTime, header.validUntil, block.timestamp);
         }
         if (header.count == 0 || header.count > HeaderLib.MAX_OPERATORS || header.totalWeight == 0) {
             revert HeaderInvalid(header.count, HeaderLib.MAX_OPERATORS, header.totalWeight);
         }
+        _requireSound(set, header);
     }
 
     function _install(HeaderLib.Header memory header, bytes32 setHash, uint64 graceUntil_) private {

@@ -7,6 +7,7 @@ import {Bls12381, G1Point, G2Point} from "../libraries/Bls12381.sol";
 import {CertificateLib} from "../libraries/CertificateLib.sol";
 import {HandoverLib} from "../libraries/HandoverLib.sol";
 import {HeaderLib} from "../libraries/HeaderLib.sol";
+import {QuorumLib} from "../libraries/QuorumLib.sol";
 import {OperatorSetChain, SuccessionTerms} from "./OperatorSetChain.sol";
 
 /// @title QuorumVerifier: one aggregate BLS signature, checked against one operator set
@@ -30,8 +31,6 @@ contract QuorumVerifier is OperatorSetChain {
     uint256 public constant MIN_PAIRING_GAS_LIMIT = 250_000;
     uint256 public constant MIN_POINT_GAS_LIMIT = 60_000;
 
-    uint256 internal constant BPS = 10_000;
-
     /// @notice Gas that a pairing check may use.
     uint256 public immutable pairingGasLimit;
 
@@ -49,13 +48,9 @@ contract QuorumVerifier is OperatorSetChain {
     constructor(bytes32 networkId_, bytes memory header, SuccessionTerms memory terms)
         OperatorSetChain(networkId_, header, terms)
     {
-        if (header.length != HeaderLib.HEADER_BYTES) {
-            revert SetLength(header.length, HeaderLib.HEADER_BYTES);
-        }
         (pairingGasLimit, pointGasLimit) = _selfTest();
         // The pairing checks curve, subgroup and encoding of the sum of keys.
         G2Point memory apk = Bls12381.loadG2(header, HeaderLib.APK_OFFSET);
-        if (Bls12381.isInfinity(apk)) revert CertificateLib.KeyIsInfinity();
         Bls12381.isSignatureBy(Bls12381.generatorG1(), Bls12381.generatorG1(), apk, pairingGasLimit);
     }
 
@@ -69,9 +64,10 @@ contract QuorumVerifier is OperatorSetChain {
     ) external view returns (uint128 signedWeight, uint128 totalWeight) {
         _requireActing(epoch, headerHash, certificate);
         (uint256 signed, uint256 total) = _measure(certificate);
-        // Strictly more, by cross-multiplication: a share that is rounded down could reach zero.
-        if (signed * BPS <= total * thresholdBps) revert QuorumNotReached(signed, total, thresholdBps);
-        _requireSigned(certificate, digest, AlertLib.ALERT_DST);
+        if (!QuorumLib.isAbove(signed, total, thresholdBps)) {
+            revert QuorumNotReached(signed, total, thresholdBps);
+        }
+        _requireSigned(certificate, CertificateLib.hashOf(digest, AlertLib.ALERT_DST, pointGasLimit));
         return (uint128(signed), uint128(total));
     }
 
@@ -92,6 +88,14 @@ contract QuorumVerifier is OperatorSetChain {
 
     // ---- succession
 
+    /// @dev Here a set is its header alone: no certificate could name other bytes. With a sum of keys at infinity
+    ///      those who are listed as absent could sign for all others, by the negative of their own keys.
+    function _requireSound(bytes memory set, HeaderLib.Header memory) internal pure override {
+        if (set.length != HeaderLib.HEADER_BYTES) revert SetLength(set.length, HeaderLib.HEADER_BYTES);
+        G2Point memory apk = Bls12381.loadG2(set, HeaderLib.APK_OFFSET);
+        if (Bls12381.isInfinity(apk)) revert CertificateLib.KeyIsInfinity();
+    }
+
     function _setOf(bytes calldata certificate) internal pure override returns (bytes calldata) {
         return CertificateLib.headerOf(certificate);
     }
@@ -103,21 +107,20 @@ contract QuorumVerifier is OperatorSetChain {
     {
         _requireTwoThirds(outgoing);
         _requireTwoThirds(incoming);
-        _requireSigned(outgoing, digest, HandoverLib.HANDOVER_DST);
-        _requireSigned(incoming, digest, HandoverLib.HANDOVER_DST);
+        G1Point memory hash = CertificateLib.hashOf(digest, HandoverLib.HANDOVER_DST, pointGasLimit);
+        _requireSigned(outgoing, hash);
+        _requireSigned(incoming, hash);
     }
 
     function _requireTwoThirds(bytes calldata certificate) private view {
         (uint256 signed, uint256 total) = _measure(certificate);
-        if (signed * 3 <= total * 2) {
+        if (!QuorumLib.isAboveTwoThirds(signed, total)) {
             revert HandoverQuorumNotReached(HeaderLib.epochOf(certificate), signed, total);
         }
     }
 
-    function _requireSigned(bytes calldata certificate, bytes32 digest, bytes memory tag) private view {
-        CertificateLib.requireSignedBy(
-            certificate, _signersKey(certificate), digest, tag, pointGasLimit, pairingGasLimit
-        );
+    function _requireSigned(bytes calldata certificate, G1Point memory hash) private view {
+        CertificateLib.requireSignedBy(certificate, _signersKey(certificate), hash, pairingGasLimit);
     }
 
     // ---- deployment

@@ -139,6 +139,19 @@ abstract contract Network is Test {
         (indices[0], indices[1], indices[2]) = (a, b, c);
     }
 
+    // ---- gas
+
+    /// @dev Base, calldata and execution; EIP-7623 asks at least 10 per token, of which a nonzero byte has four.
+    function wholeTransaction(bytes memory data, uint256 execution) internal pure returns (uint256) {
+        uint256 tokens = 0;
+        for (uint256 i = 0; i < data.length; ++i) {
+            tokens += data[i] == 0 ? 1 : 4;
+        }
+        uint256 paid = 4 * tokens + execution;
+        uint256 floor = 10 * tokens;
+        return 21_000 + (paid > floor ? paid : floor);
+    }
+
     // ---- altered bytes
 
     function slice(bytes memory data, uint256 from, uint256 to) internal pure returns (bytes memory part) {

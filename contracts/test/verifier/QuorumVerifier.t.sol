@@ -1,32 +1,19 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {CertificateLib} from "../../src/libraries/CertificateLib.sol";
-import {OperatorSetChain} from "../../src/verifier/OperatorSetChain.sol";
+import {stdError} from "forge-std/StdError.sol";
 import {AlertLib} from "../../src/libraries/AlertLib.sol";
 import {Bls12381} from "../../src/libraries/Bls12381.sol";
+import {CertificateLib} from "../../src/libraries/CertificateLib.sol";
 import {HeaderLib} from "../../src/libraries/HeaderLib.sol";
+import {OperatorSetChain} from "../../src/verifier/OperatorSetChain.sol";
 import {QuorumVerifier} from "../../src/verifier/QuorumVerifier.sol";
 import {Network} from "../support/Network.sol";
 import {Signer} from "../support/Signer.sol";
+import {Verifying} from "../support/Verifying.sol";
 
-contract VerifyTest is Network {
-    bytes32 internal constant DIGEST = keccak256("an alert");
-    uint16 internal constant TWO_THIRDS = 6667;
-
-    function setUp() public {
-        setUpNetwork();
-    }
-
-    function verify(bytes memory certificate) internal view returns (uint128, uint128) {
-        return verifier.verify(DIGEST, EPOCH, headerHash, TWO_THIRDS, certificate);
-    }
-
-    function expectRevert(bytes memory reason, bytes memory certificate) internal {
-        vm.expectRevert(reason);
-        verifier.verify(DIGEST, EPOCH, headerHash, TWO_THIRDS, certificate);
-    }
-
+/// @notice Who signed, with which weight, for which set.
+contract VerifyTest is Verifying {
     // ---- accepted
 
     function test_AllSigned() public view {
@@ -40,6 +27,20 @@ contract VerifyTest is Network {
         (uint128 signed,) = verify(certify(DIGEST, list(1, 6)));
 
         assertEq(signed, 500);
+    }
+
+    /// @dev apk - S at its edges; where nothing is left, `test_T04_RevertIf_SignersKeysCancel`.
+    function test_T08_AllButOneAndNobodyComeOff() public view {
+        uint256[] memory six = new uint256[](6);
+        for (uint256 i = 0; i < 6; ++i) {
+            six[i] = i + 1;
+        }
+
+        (uint128 one,) = verifier.verify(DIGEST, EPOCH, headerHash, 1000, certify(DIGEST, six));
+        (uint128 all,) = verifier.verify(DIGEST, EPOCH, headerHash, 1000, certify(DIGEST, none()));
+
+        assertEq(one, 100);
+        assertEq(all, 700);
     }
 
     function test_PresentKeysAreSummed() public view {
@@ -92,6 +93,18 @@ contract VerifyTest is Network {
         verifier.verify(DIGEST, EPOCH, headerHash, bps, certificate);
     }
 
+    /// @dev So what a guardian has answered is kept by slot and action, never by a certificate's bytes.
+    function test_T15_ManyCertificatesProveOneDigest() public view {
+        bytes memory byAbsence = certify(DIGEST, list(5, 6));
+        bytes memory byPresence = certifyPresent(DIGEST, firstOf(5));
+
+        verify(certify(DIGEST, none()));
+        verify(certify(DIGEST, list(0, 1)));
+        verify(byAbsence);
+        verify(byPresence);
+        assertNotEq(keccak256(byAbsence), keccak256(byPresence));
+    }
+
     // ---- weight
 
     function test_RevertIf_WeightEqualsThreshold() public {
@@ -112,24 +125,46 @@ contract VerifyTest is Network {
         );
     }
 
-    function test_RevertIf_ThresholdZeroAndNobodySigned() public {
-        uint256[] memory everybody = new uint256[](7);
-        for (uint256 i = 0; i < 7; ++i) {
-            everybody[i] = i;
-        }
-        bytes memory certificate = assemble(new bytes(96), HeaderLib.MODE_ABSENT, everybody);
+    function test_T17_RevertIf_ThresholdZeroAndNobodySigned() public {
+        bytes memory nobody = abi.encodeWithSelector(QuorumVerifier.QuorumNotReached.selector, 0, 700, 0);
 
-        vm.expectRevert(CertificateLib.SignatureIsInfinity.selector);
-        verifier.verify(DIGEST, EPOCH, headerHash, 0, certificate);
-        // With a signature that is not infinity the weight of zero still is not above zero.
-        certificate = assemble(Signer.rawG1(Bls12381.generatorG1()), HeaderLib.MODE_ABSENT, everybody);
-        vm.expectRevert(abi.encodeWithSelector(QuorumVerifier.QuorumNotReached.selector, 0, 700, 0));
-        verifier.verify(DIGEST, EPOCH, headerHash, 0, certificate);
+        // Both points at infinity would satisfy the pairing; a weight of zero is not above zero before that.
+        vm.expectRevert(nobody);
+        verifier.verify(
+            DIGEST, EPOCH, headerHash, 0, assemble(new bytes(96), HeaderLib.MODE_ABSENT, everybody())
+        );
+        bytes memory signature = Signer.rawG1(Bls12381.generatorG1());
+        vm.expectRevert(nobody);
+        verifier.verify(DIGEST, EPOCH, headerHash, 0, assemble(signature, HeaderLib.MODE_ABSENT, everybody()));
+    }
+
+    /// @dev 66 % of a total of one, rounded down, is zero: a floor would take a certificate of nobody.
+    function test_T17_ShareIsComparedByCrossMultiplication() public {
+        uint96[] memory one = new uint96[](1);
+        one[0] = 1;
+        setUpNetwork(one);
+        bytes memory ofNobody = assemble(Signer.rawG1(Bls12381.generatorG1()), HeaderLib.MODE_ABSENT, list(0));
+
+        vm.expectRevert(abi.encodeWithSelector(QuorumVerifier.QuorumNotReached.selector, 0, 1, 6600));
+        verifier.verify(DIGEST, EPOCH, headerHash, 6600, ofNobody);
+        bytes memory ofAll = certify(DIGEST, none());
+        verifier.verify(DIGEST, EPOCH, headerHash, 9999, ofAll);
+        vm.expectRevert(abi.encodeWithSelector(QuorumVerifier.QuorumNotReached.selector, 1, 1, 10_000));
+        verifier.verify(DIGEST, EPOCH, headerHash, 10_000, ofAll);
+    }
+
+    /// @dev A genesis whose total is below its leaves' sum is a lie of the deployer; it must not wrap into a quorum.
+    function test_T18_RevertIf_AbsentWeighMoreThanTheTotal() public {
+        header = replace(header, 6, abi.encodePacked(uint128(99)));
+        headerHash = keccak256(header);
+        verifier = new QuorumVerifier(NETWORK_ID, header, successionTerms());
+
+        expectRevert(stdError.arithmeticError, certify(DIGEST, list(0)));
     }
 
     // ---- who signed
 
-    function test_RevertIf_AbsentOperatorIsClaimedAsSigner() public {
+    function test_T12_RevertIf_AbsentOperatorIsClaimedAsSigner() public {
         bytes memory signature = signatureWithout(DIGEST, list(2));
 
         expectRevert(
@@ -138,7 +173,7 @@ contract VerifyTest is Network {
         );
     }
 
-    function test_RevertIf_SignerIsListedAbsent() public {
+    function test_T12_RevertIf_SignerIsListedAbsent() public {
         bytes memory signature = signatureWithout(DIGEST, none());
 
         expectRevert(
@@ -147,19 +182,16 @@ contract VerifyTest is Network {
         );
     }
 
-    function test_RevertIf_PresentListedDidNotSign() public {
+    function test_T12_RevertIf_PresentListedDidNotSign() public {
         bytes memory signature = signatureOf(DIGEST, list(0, 1));
-        uint256[] memory six = new uint256[](6);
-        for (uint256 i = 0; i < 6; ++i) {
-            six[i] = i;
-        }
 
         expectRevert(
             abi.encodePacked(CertificateLib.SignatureInvalid.selector),
-            assemble(signature, HeaderLib.MODE_PRESENT, six)
+            assemble(signature, HeaderLib.MODE_PRESENT, firstOf(6))
         );
     }
 
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_RevertIf_DigestDiffers(bytes32 other) public {
         vm.assume(other != DIGEST);
         bytes memory certificate = certify(DIGEST, none());
@@ -168,7 +200,7 @@ contract VerifyTest is Network {
         verifier.verify(other, EPOCH, headerHash, TWO_THIRDS, certificate);
     }
 
-    function test_RevertIf_SignatureHasAnotherTag() public {
+    function test_T03_RevertIf_SignatureHasAnotherTag() public {
         uint256 sum = 0;
         for (uint256 i = 0; i < 7; ++i) {
             sum = addmod(sum, Signer.key(i), Signer.ORDER);
@@ -181,130 +213,9 @@ contract VerifyTest is Network {
         );
     }
 
-    // ---- list of operators
-
-    function test_RevertIf_IndexRepeats() public {
-        expectRevert(
-            abi.encodeWithSelector(CertificateLib.IndexInvalid.selector, 2, 3, 7),
-            assemble(signatureWithout(DIGEST, list(2)), HeaderLib.MODE_ABSENT, list(2, 2))
-        );
-    }
-
-    function test_RevertIf_PresentIndexRepeats() public {
-        // One signer of seven, counted five times, would be two thirds.
-        uint256[] memory five = new uint256[](5);
-        uint256 sum = mulmod(5, Signer.key(0), Signer.ORDER);
-
-        expectRevert(
-            abi.encodeWithSelector(CertificateLib.IndexInvalid.selector, 0, 1, 7),
-            assemble(Signer.sign(sum, DIGEST, AlertLib.ALERT_DST), HeaderLib.MODE_PRESENT, five)
-        );
-    }
-
-    function test_RevertIf_IndicesAreUnsorted() public {
-        expectRevert(
-            abi.encodeWithSelector(CertificateLib.IndexInvalid.selector, 1, 7, 7), certify(DIGEST, list(6, 1))
-        );
-    }
-
-    function test_RevertIf_IndexIsOutOfRange() public {
-        bytes memory certificate = certify(DIGEST, list(6));
-        uint256 at = HeaderLib.ENTRIES_OFFSET + 7 * 32;
-
-        expectRevert(
-            abi.encodeWithSelector(CertificateLib.IndexInvalid.selector, 7, 0, 7),
-            replace(certificate, at, hex"0007")
-        );
-        expectRevert(
-            abi.encodeWithSelector(CertificateLib.IndexInvalid.selector, 65_535, 0, 7),
-            replace(certificate, at, hex"ffff")
-        );
-    }
-
-    function test_RevertIf_EntryDiffersFromItsLeaf() public {
-        bytes memory certificate = certify(DIGEST, list(6));
-        uint256 at = HeaderLib.ENTRIES_OFFSET + 7 * 32;
-
-        // A smaller weight for the absent would leave more to the signers.
-        expectRevert(
-            abi.encodeWithSelector(CertificateLib.LeafMismatch.selector, 6),
-            replace(certificate, at + 2, abi.encodePacked(uint96(1)))
-        );
-        expectRevert(
-            abi.encodeWithSelector(CertificateLib.LeafMismatch.selector, 6),
-            replace(certificate, at + 14, Signer.publicKey(77))
-        );
-        // Another operator's entry under this index.
-        expectRevert(
-            abi.encodeWithSelector(CertificateLib.LeafMismatch.selector, 5),
-            replace(certificate, at, hex"0005")
-        );
-    }
-
-    function test_RevertIf_LeavesDiffer() public {
-        bytes memory certificate = certify(DIGEST, list(6));
-        bytes memory altered = replace(certificate, HeaderLib.ENTRIES_OFFSET, abi.encodePacked(bytes32("x")));
-        bytes32[] memory others = leaves;
-        others[0] = "x";
-
-        expectRevert(
-            abi.encodeWithSelector(
-                CertificateLib.LeavesMismatch.selector,
-                keccak256(abi.encodePacked(others)),
-                keccak256(abi.encodePacked(leaves))
-            ),
-            altered
-        );
-    }
-
-    // ---- shape
-
-    function test_RevertIf_BytesTrailOrLack() public {
-        bytes memory whole = certify(DIGEST, none());
-        bytes memory listed = certify(DIGEST, list(1, 6));
-
-        expectRevert(
-            abi.encodeWithSelector(CertificateLib.CertificateLength.selector, 402, 401),
-            bytes.concat(whole, hex"00")
-        );
-        expectRevert(
-            abi.encodeWithSelector(CertificateLib.CertificateLength.selector, 400, 401), slice(whole, 0, 400)
-        );
-        expectRevert(abi.encodeWithSelector(CertificateLib.CertificateLength.selector, 0, 401), "");
-        expectRevert(
-            abi.encodeWithSelector(
-                CertificateLib.CertificateLength.selector, listed.length + 1, listed.length
-            ),
-            bytes.concat(listed, hex"00")
-        );
-        expectRevert(
-            abi.encodeWithSelector(
-                CertificateLib.CertificateLength.selector, listed.length - 1, listed.length
-            ),
-            slice(listed, 0, listed.length - 1)
-        );
-    }
-
-    function test_RevertIf_ModeIsUnknown() public {
-        bytes memory certificate = certify(DIGEST, none());
-
-        for (uint256 mode = 1; mode < 256; ++mode) {
-            expectRevert(
-                abi.encodeWithSelector(CertificateLib.ModeInvalid.selector, mode, 0),
-                replace(certificate, HeaderLib.MODE_OFFSET, abi.encodePacked(uint8(mode)))
-            );
-        }
-    }
-
-    function test_RevertIf_MoreEntriesThanOperators() public {
-        bytes memory certificate =
-            replace(certify(DIGEST, none()), HeaderLib.COUNT_OFFSET, abi.encodePacked(uint16(8)));
-
-        expectRevert(abi.encodeWithSelector(CertificateLib.CountTooLarge.selector, 8, 7), certificate);
-    }
-
     // ---- header
 
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_RevertIf_HeaderIsAltered(uint16 at, uint8 mask) public {
         at = uint16(bound(at, 0, 301));
         vm.assume(mask != 0);
@@ -326,7 +237,7 @@ contract VerifyTest is Network {
         verifier.verify(DIGEST, EPOCH + 4, headerHash, TWO_THIRDS, certificate);
     }
 
-    function test_RevertIf_HeaderIsOfAnotherSet() public {
+    function test_T22_RevertIf_HeaderIsOfAnotherSet() public {
         QuorumVerifier first = verifier;
         uint96[] memory others = new uint96[](2);
         (others[0], others[1]) = (10, 10);
@@ -349,96 +260,6 @@ contract VerifyTest is Network {
             certificate
         );
     }
-
-    // ---- points
-
-    function expectPointRefused(bytes memory signature) internal {
-        expectRevert(
-            abi.encodeWithSelector(Bls12381.PrecompileFailed.selector, Bls12381.PAIRING),
-            assemble(signature, HeaderLib.MODE_ABSENT, none())
-        );
-    }
-
-    function test_RevertIf_SignatureIsInfinity() public {
-        expectRevert(
-            abi.encodePacked(CertificateLib.SignatureIsInfinity.selector),
-            assemble(new bytes(96), HeaderLib.MODE_ABSENT, none())
-        );
-    }
-
-    /// @dev Two keys that cancel: one holder can prove possession of both.
-    function test_RevertIf_SignersKeysCancel() public {
-        uint256 secret = Signer.key(0);
-        bytes memory one = abi.encodePacked(uint16(0), uint96(50), Signer.publicKey(secret));
-        bytes memory other = abi.encodePacked(uint16(1), uint96(50), Signer.publicKey(Signer.ORDER - secret));
-        bytes memory third = abi.encodePacked(uint16(2), uint96(1), Signer.publicKey(Signer.key(2)));
-        bytes memory leaves_ = abi.encodePacked(keccak256(one), keccak256(other), keccak256(third));
-        bytes memory header_ = abi.encodePacked(
-            EPOCH,
-            uint16(3),
-            uint128(101),
-            uint64(1),
-            uint64(START),
-            uint64(START + 1 days),
-            bytes32(0),
-            keccak256(leaves_),
-            Signer.publicKey(Signer.key(2))
-        );
-        verifier = new QuorumVerifier(NETWORK_ID, header_, successionTerms());
-        bytes memory signature = Signer.rawG1(Bls12381.generatorG1());
-        bytes memory certificate =
-            abi.encodePacked(header_, signature, HeaderLib.MODE_ABSENT, uint16(1), leaves_, third);
-
-        vm.expectRevert(CertificateLib.KeyIsInfinity.selector);
-        verifier.verify(DIGEST, EPOCH, keccak256(header_), TWO_THIRDS, certificate);
-    }
-
-    function test_RevertIf_SignatureIsOffTheCurve() public {
-        bytes memory signature = signatureWithout(DIGEST, none());
-        signature[95] = bytes1(uint8(signature[95]) ^ 1);
-
-        expectPointRefused(signature);
-    }
-
-    function test_RevertIf_SignatureIsOffTheSubgroup() public {
-        // x = 4 lies on the curve, not in the subgroup: y^2 = 4^3 + 4 = 68.
-        expectPointRefused(
-            bytes.concat(
-                new bytes(47),
-                hex"04",
-                hex"0a989badd40d6212b33cffc3f3763e9bc760f988c9926b26da9dd85e928483446346b8ed00e1de5d5ea93e354abe706c"
-            )
-        );
-    }
-
-    function test_RevertIf_SignatureIsNotCanonical() public {
-        // x + p stands for the same point; only one of the two encodings may pass.
-        bytes memory signature = signatureWithout(DIGEST, none());
-        uint256 low;
-        uint256 high;
-        assembly {
-            high := shr(128, mload(add(signature, 32)))
-            low := mload(add(signature, 48))
-        }
-        unchecked {
-            uint256 sum = low + Bls12381.P_LOW;
-            high = high + Bls12381.P_HIGH + (sum < low ? 1 : 0);
-            low = sum;
-        }
-        expectPointRefused(replace(signature, 0, abi.encodePacked(uint128(high), low)));
-    }
-
-    function test_RefusalOfAPointCostsABoundedAmount() public view {
-        bytes memory signature = signatureWithout(DIGEST, none());
-        signature[95] = bytes1(uint8(signature[95]) ^ 1);
-        bytes memory certificate = assemble(signature, HeaderLib.MODE_ABSENT, none());
-
-        uint256 before = gasleft();
-        try verifier.verify(DIGEST, EPOCH, headerHash, TWO_THIRDS, certificate) {
-            revert("expected a refusal");
-        } catch {}
-        assertLt(before - gasleft(), verifier.pairingGasLimit() + 100_000);
-    }
 }
 
 contract DeployVerifierTest is Network {
@@ -459,10 +280,11 @@ contract DeployVerifierTest is Network {
 
         (uint32 epoch, uint64 validUntil) = verifier.currentSet();
         assertEq(epoch, EPOCH);
-        assertEq(validUntil, vm.getBlockTimestamp() + 30 days);
+        assertEq(validUntil, START + 1 days);
         assertEq(verifier.setHashes(EPOCH), keccak256(header));
-        assertEq(verifier.setHashes(EPOCH + 4), bytes32(0));
-        assertEq(verifier.setHashes(EPOCH - 4), bytes32(0));
+        assertEq(verifier.setHashes(EPOCH + 1), bytes32(0));
+        assertEq(verifier.setHashes(EPOCH - 1), bytes32(0));
+        assertEq(verifier.graceUntil(), 0);
     }
 
     function expectMissing(address precompile) internal {
@@ -471,7 +293,7 @@ contract DeployVerifierTest is Network {
         vm.clearMockedCalls();
     }
 
-    function test_RevertIf_PrecompileIsMissing() public {
+    function test_T30_RevertIf_PrecompileIsMissing() public {
         // What an address without code answers: success, and nothing.
         address[4] memory precompiles = [address(0x0b), address(0x0d), address(0x0f), address(0x10)];
         for (uint256 i = 0; i < 4; ++i) {
@@ -480,17 +302,17 @@ contract DeployVerifierTest is Network {
         }
     }
 
-    function test_RevertIf_PairingIsAlwaysTrue() public {
+    function test_T30_RevertIf_PairingIsAlwaysTrue() public {
         vm.mockCall(address(0x0f), bytes(""), abi.encode(1));
         expectMissing(address(0x0f));
     }
 
-    function test_RevertIf_PairingIsAlwaysFalse() public {
+    function test_T30_RevertIf_PairingIsAlwaysFalse() public {
         vm.mockCall(address(0x0f), bytes(""), abi.encode(0));
         expectMissing(address(0x0f));
     }
 
-    function test_RevertIf_MapIsAnotherThing() public {
+    function test_T30_RevertIf_MapIsAnotherThing() public {
         vm.mockCall(address(0x10), bytes(""), abi.encode(Bls12381.generatorG1()));
         expectMissing(address(0x10));
     }
@@ -506,7 +328,8 @@ contract DeployVerifierTest is Network {
     }
 
     function test_RevertIf_HeaderIsOutOfTime() public {
-        vm.warp(START + 1 days + 1);
+        // Ended in this very second: it could be installed and not act.
+        vm.warp(START + 1 days);
         vm.expectRevert(
             abi.encodeWithSelector(
                 OperatorSetChain.HeaderOutOfTime.selector, START, START + 1 days, vm.getBlockTimestamp()
@@ -523,18 +346,42 @@ contract DeployVerifierTest is Network {
     }
 
     function test_RevertIf_HeaderHasNoOperatorsOrWeight() public {
-        vm.expectRevert(OperatorSetChain.HeaderInvalid.selector);
+        vm.expectRevert(abi.encodeWithSelector(OperatorSetChain.HeaderInvalid.selector, 0, 256, 3));
         new QuorumVerifier(NETWORK_ID, replace(header, 4, hex"0000"), successionTerms());
-        vm.expectRevert(OperatorSetChain.HeaderInvalid.selector);
+        vm.expectRevert(abi.encodeWithSelector(OperatorSetChain.HeaderInvalid.selector, 257, 256, 3));
+        new QuorumVerifier(NETWORK_ID, replace(header, 4, hex"0101"), successionTerms());
+        vm.expectRevert(abi.encodeWithSelector(OperatorSetChain.HeaderInvalid.selector, 3, 256, 0));
         new QuorumVerifier(NETWORK_ID, replace(header, 6, new bytes(16)), successionTerms());
     }
 
-    function test_RevertIf_SumOfKeysIsNotAPointOfTheSubgroup() public {
-        vm.expectRevert(CertificateLib.KeyIsInfinity.selector);
-        new QuorumVerifier(NETWORK_ID, replace(header, 110, new bytes(192)), successionTerms());
-        vm.expectRevert(abi.encodeWithSelector(Bls12381.PrecompileFailed.selector, Bls12381.PAIRING));
-        new QuorumVerifier(
-            NETWORK_ID, replace(header, 301, abi.encodePacked(uint8(header[301]) ^ 1)), successionTerms()
+    function expectSumRefused(bytes memory reason, bytes memory apk) private {
+        vm.expectRevert(reason);
+        new QuorumVerifier(NETWORK_ID, replace(header, 110, apk), successionTerms());
+    }
+
+    function test_T04_RevertIf_SumOfKeysIsInfinity() public {
+        expectSumRefused(abi.encodePacked(CertificateLib.KeyIsInfinity.selector), new bytes(192));
+    }
+
+    function test_T05_RevertIf_SumOfKeysIsNotCanonical() public {
+        string memory points = vm.readFile("../tests/vectors/contracts.json");
+        bytes memory apk = slice(header, 110, 302);
+        bytes memory refused = abi.encodeWithSelector(Bls12381.PrecompileFailed.selector, Bls12381.PAIRING);
+
+        expectSumRefused(refused, vm.parseJsonBytes(points, ".g2_not_canonical"));
+        // c1 before c0, as other libraries write them.
+        expectSumRefused(
+            refused,
+            bytes.concat(slice(apk, 48, 96), slice(apk, 0, 48), slice(apk, 144, 192), slice(apk, 96, 144))
         );
+    }
+
+    function test_T06_RevertIf_SumOfKeysIsOffTheSubgroupOrTheCurve() public {
+        string memory points = vm.readFile("../tests/vectors/contracts.json");
+        bytes memory apk = slice(header, 110, 302);
+        bytes memory refused = abi.encodeWithSelector(Bls12381.PrecompileFailed.selector, Bls12381.PAIRING);
+
+        expectSumRefused(refused, vm.parseJsonBytes(points, ".g2_off_subgroup"));
+        expectSumRefused(refused, replace(apk, 191, abi.encodePacked(uint8(apk[191]) ^ 1)));
     }
 }
