@@ -219,7 +219,7 @@ abstract contract OperatorSetChain is IQuorumVerifier {
     }
 
     /// @notice Hash of the set of `epoch` where it is the current or the previous one, zero otherwise.
-    function setHashes(uint32 epoch) external view returns (bytes32) {
+    function setHashes(uint32 epoch) public view returns (bytes32) {
         uint32 current = _times.epoch;
         if (epoch == current) return _currentSet;
         return epoch + 1 == current ? _previousSet : bytes32(0);
