@@ -110,10 +110,12 @@ contract PagedQuorumVerifier is QuorumVerifier {
         return at.code.length == 0 ? address(0) : at;
     }
 
-    /// @notice keccak256(header | placement) of the placement bound for the set of this header; zero if there is none.
-    function boundPlacement(uint32 epoch, bytes32 headerHash) external view returns (bytes32 commitment) {
-        Binding storage binding = _bindings[epoch & 1];
-        return binding.headerHash == headerHash ? binding.commitment : bytes32(0);
+    /// @notice keccak256(header | placement) of the placement that certificates under this header carry; zero
+    ///         where none is bound, or has been and made room.
+    function boundPlacement(bytes32 headerHash) external view returns (bytes32 commitment) {
+        for (uint256 i = 0; i < 2; ++i) {
+            if (_bindings[i].headerHash == headerHash) return _bindings[i].commitment;
+        }
     }
 
     // ---- certificates

@@ -16,12 +16,16 @@ abstract contract PagedNetwork is Network {
     PagedQuorumVerifier internal paged;
     bytes internal placement;
 
-    function setUpPaged(uint256 operators, uint256 pages) internal {
-        uint96[] memory weights_ = new uint96[](operators);
+    /// @dev Weights 100, 101, 102 …
+    function rising(uint256 operators) internal pure returns (uint96[] memory weights_) {
+        weights_ = new uint96[](operators);
         for (uint256 i = 0; i < operators; ++i) {
             weights_[i] = uint96(100 + i);
         }
-        setUpPaged(weights_, pages);
+    }
+
+    function setUpPaged(uint256 operators, uint256 pages) internal {
+        setUpPaged(rising(operators), pages);
     }
 
     function setUpPaged(uint96[] memory weights_, uint256 pages) internal {
