@@ -14,7 +14,7 @@ from consensus.errors import Reason, Refused
 from consensus.fields import keccak256, require_address, require_bytes, require_uint
 from consensus.types import Address, BlockNumber, Epoch, HeaderHash, OperatorIndex, Seconds, Weight
 
-MAX_OPERATORS = 128
+MAX_OPERATORS = 256
 MAX_PEER_ID_CHARACTERS = 128
 """A multihash of 64 bytes has up to 88 characters in base58."""
 
