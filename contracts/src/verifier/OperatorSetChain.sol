@@ -240,6 +240,9 @@ abstract contract OperatorSetChain is IQuorumVerifier {
     /// @dev The bytes of a certificate that a chain knows its set by; they begin with the 302 of the header.
     function _setOf(bytes calldata certificate) internal pure virtual returns (bytes calldata set);
 
+    /// @dev What an implementation asks of a set besides, whichever way it comes in; the constructor calls it, too.
+    function _requireSound(bytes memory set, HeaderLib.Header memory header) internal pure virtual {}
+
     /// @dev Reverts unless both sets have signed `digest` as a handover, each with more than two thirds.
     function _requireHandoverSigned(bytes32 digest, bytes calldata outgoing, bytes calldata incoming)
         internal
@@ -303,6 +306,7 @@ abstract contract OperatorSetChain is IQuorumVerifier {
         if (header.count == 0 || header.count > HeaderLib.MAX_OPERATORS || header.totalWeight == 0) {
             revert HeaderInvalid(header.count, HeaderLib.MAX_OPERATORS, header.totalWeight);
         }
+        _requireSound(set, header);
     }
 
     function _install(HeaderLib.Header memory header, bytes32 setHash, uint64 graceUntil_) private {
