@@ -109,6 +109,7 @@ LIBRARIES: dict[str, set[str]] = {
     "web3": {"node.chain", "node.devnet"},
     "eth_account": {"node.chain", "node.attest", "node.keys", "node.connection"},
     "eth_keyfile": {"node.attest"},
+    "eth_keys": {"consensus"},
     "py_arkworks_bls12381": {"consensus"},
     "msgpack": {"consensus"},
     "yaml": {"node.evaluate"},
