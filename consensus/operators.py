@@ -14,7 +14,7 @@ from consensus.errors import Reason, Refused
 from consensus.fields import keccak256, require_address, require_bytes, require_uint
 from consensus.types import Address, BlockNumber, Epoch, HeaderHash, OperatorIndex, Seconds, Weight
 
-MAX_OPERATORS = 128
+MAX_OPERATORS = 256
 MAX_PEER_ID_CHARACTERS = 128
 """A multihash of 64 bytes has up to 88 characters in base58."""
 
@@ -110,6 +110,8 @@ class Header:
         require_bytes("prev_header_hash", self.prev_header_hash, 32)
         require_bytes("leaves_hash", self.leaves_hash, 32)
         _require_count(self.operator_count)
+        if self.total_weight == 0:
+            raise Refused(Reason.SET_INVALID, "a set must have weight, total_weight is 0")
         if self.valid_until <= self.capture_time:
             raise Refused(
                 Reason.SET_INVALID,
