@@ -48,7 +48,8 @@ MAX_CERTIFICATE_BYTES = (
 
 _MODE_AT = HEADER_BYTES + SIGNATURE_XY_BYTES
 _COUNT_AT = _MODE_AT + 1
-_FIXED_BYTES = _COUNT_AT + 2
+MIN_CERTIFICATE_BYTES = _COUNT_AT + 2
+"""The fixed part, which is all where nobody is listed."""
 
 
 class EntryMode(IntEnum):
@@ -152,8 +153,7 @@ def build_certificate(
             f"the alert names header {alert.header_hash.hex()}, "
             f"the set has {operator_set.header_hash().hex()}",
         )
-    present = tuple(operator_set.by_index(index) for index in sorted(signatures))
-    absent = tuple(operator for operator in operator_set.operators if operator.index not in signatures)
+    present, absent = _part(operator_set, signatures)
     return Certificate(
         alert=alert,
         header=operator_set.header(),
@@ -168,19 +168,34 @@ def build_certificate(
 
 def encode_certificate(certificate: Certificate) -> bytes:
     """The calldata bytes in the shorter mode; the absent where both are equally long."""
-    return encode_certificate_as(certificate, _shorter_mode(certificate))
+    return encode_certificate_as(certificate, _shorter_mode(certificate.present, certificate.absent))
 
 
 def encode_certificate_as(certificate: Certificate, mode: EntryMode) -> bytes:
     """The calldata bytes in a given mode. With nobody absent only ABSENT exists."""
-    operators = certificate.absent if mode is EntryMode.ABSENT else certificate.present
-    return CertificateProof(
-        header=parse_header(certificate.header),
+    return _encode(
+        certificate.header,
+        certificate.leaves,
         signature=certificate.signature,
         mode=mode,
-        leaves=certificate.leaves if operators else (),
-        entries=tuple(operator.leaf_entry() for operator in operators),
-    ).to_bytes()
+        listed=certificate.absent if mode is EntryMode.ABSENT else certificate.present,
+    )
+
+
+def encode_signatures(operator_set: OperatorSet, signatures: Mapping[OperatorIndex, Signature]) -> bytes:
+    """Sum verified signatures over one digest of any kind, as calldata in the shorter mode.
+
+    Refuses an empty mapping and a stranger's index.
+    """
+    present, absent = _part(operator_set, signatures)
+    mode = _shorter_mode(present, absent)
+    return _encode(
+        operator_set.header(),
+        operator_set.leaves(),
+        signature=aggregate_signatures([signatures[operator.index] for operator in present]),
+        mode=mode,
+        listed=absent if mode is EntryMode.ABSENT else present,
+    )
 
 
 def decode_certificate(data: bytes) -> CertificateProof:
@@ -189,12 +204,14 @@ def decode_certificate(data: bytes) -> CertificateProof:
         raise Refused(
             Reason.OVERSIZED, f"a certificate may have {MAX_CERTIFICATE_BYTES} bytes, came {len(data)}"
         )
-    if len(data) < _FIXED_BYTES:
-        raise Refused(Reason.TRUNCATED, f"a certificate has at least {_FIXED_BYTES} bytes, came {len(data)}")
-    entry_count = int.from_bytes(data[_COUNT_AT:_FIXED_BYTES], "big")
+    if len(data) < MIN_CERTIFICATE_BYTES:
+        raise Refused(
+            Reason.TRUNCATED, f"a certificate has at least {MIN_CERTIFICATE_BYTES} bytes, came {len(data)}"
+        )
+    entry_count = int.from_bytes(data[_COUNT_AT:MIN_CERTIFICATE_BYTES], "big")
     header = parse_header(data[:HEADER_BYTES])
     leaf_count = header.operator_count if entry_count else 0
-    entries_at = _FIXED_BYTES + leaf_count * LEAF_BYTES
+    entries_at = MIN_CERTIFICATE_BYTES + leaf_count * LEAF_BYTES
     end = entries_at + entry_count * LEAF_PREIMAGE_BYTES
     if len(data) < end:
         raise Refused(Reason.TRUNCATED, f"this certificate has {end} bytes, came {len(data)}")
@@ -204,7 +221,7 @@ def decode_certificate(data: bytes) -> CertificateProof:
         header=header,
         signature=Signature.from_xy_bytes(data[HEADER_BYTES:_MODE_AT]),
         mode=_parse_mode(data[_MODE_AT]),
-        leaves=_split(data[_FIXED_BYTES:entries_at], LEAF_BYTES),
+        leaves=_split(data[MIN_CERTIFICATE_BYTES:entries_at], LEAF_BYTES),
         entries=tuple(parse_leaf(entry) for entry in _split(data[entries_at:end], LEAF_PREIMAGE_BYTES)),
     )
 
@@ -224,21 +241,44 @@ def verify_certificate(
             f"epoch {epoch} has header {header_hash.hex()}, "
             f"came epoch {proof.header.epoch} with {proof.header.hash().hex()}",
         )
-    _require_leaves(proof)
-    listed = sum(entry.weight for entry in proof.entries)
-    total = proof.header.total_weight
-    signed = total - listed if proof.mode is EntryMode.ABSENT else listed
+    signed, total = measure(proof)
     if not meets(signed, total, threshold_bps, WHOLE_BPS):
         raise Refused(
             Reason.THRESHOLD_NOT_MET,
             f"needs weight above {threshold_bps} bps of {total}, has {signed}; wait for more attestations",
         )
-    if not verify(_compute_signers_key(proof), Purpose.ALERT, digest, proof.signature):
+    require_signed(proof, Purpose.ALERT, digest)
+    return signed, total
+
+
+def measure(proof: CertificateProof) -> tuple[Weight, Weight]:
+    """The signed and the total weight. Raises Refused where an entry is not the header's."""
+    _require_leaves(proof)
+    listed = sum(entry.weight for entry in proof.entries)
+    total = proof.header.total_weight
+    if proof.mode is EntryMode.SIGNERS:
+        return Weight(listed), total
+    if listed > total:
+        raise Refused(Reason.WEIGHT_MISMATCH, f"the absent weigh {listed}, more than the set's total {total}")
+    return Weight(total - listed), total
+
+
+def require_signed(proof: CertificateProof, purpose: Purpose, digest: Digest) -> None:
+    """Raise Refused unless the signature over `digest` is that of all the proof's signers together."""
+    if not verify(_compute_signers_key(proof), purpose, digest, proof.signature):
         raise Refused(
             Reason.BAD_SIGNATURE,
             "the aggregate signature must be that of the listed signers over this digest",
         )
-    return Weight(signed), total
+
+
+def _part(
+    operator_set: OperatorSet, signatures: Mapping[OperatorIndex, Signature]
+) -> tuple[tuple[Operator, ...], tuple[Operator, ...]]:
+    """Who signed and who did not, each in order of index."""
+    present = tuple(operator_set.by_index(index) for index in sorted(signatures))
+    absent = tuple(operator for operator in operator_set.operators if operator.index not in signatures)
+    return present, absent
 
 
 def _require_leaves(proof: CertificateProof) -> None:
@@ -258,8 +298,25 @@ def _compute_signers_key(proof: CertificateProof) -> PublicKey:
     return subtract_public_keys(proof.header.aggregate_key, keys)
 
 
-def _shorter_mode(certificate: Certificate) -> EntryMode:
-    return EntryMode.SIGNERS if len(certificate.present) < len(certificate.absent) else EntryMode.ABSENT
+def _encode(
+    header: bytes,
+    leaves: tuple[bytes, ...],
+    *,
+    signature: Signature,
+    mode: EntryMode,
+    listed: tuple[Operator, ...],
+) -> bytes:
+    return CertificateProof(
+        header=parse_header(header),
+        signature=signature,
+        mode=mode,
+        leaves=leaves if listed else (),
+        entries=tuple(operator.leaf_entry() for operator in listed),
+    ).to_bytes()
+
+
+def _shorter_mode(present: tuple[Operator, ...], absent: tuple[Operator, ...]) -> EntryMode:
+    return EntryMode.SIGNERS if len(present) < len(absent) else EntryMode.ABSENT
 
 
 def _parse_mode(value: int) -> EntryMode:

@@ -84,6 +84,13 @@ class Reason(StrEnum):
     LEAF_MISMATCH = "leaf_mismatch", "an entry of a certificate does not hash to its leaf"
     THRESHOLD_NOT_MET = "threshold_not_met", "the signed weight does not pass the threshold"
 
+    # --- handovers
+    EPOCH_NOT_NEXT = "epoch_not_next", "a set that does not follow the chain's current one directly"
+    PREVIOUS_MISMATCH = "previous_mismatch", "a set whose prevHeaderHash is not that of the set before it"
+    CAPTURED_TOO_EARLY = "captured_too_early", "a set captured too soon after the one before it"
+    SET_FROM_FUTURE = "set_from_future", "a set captured later than now"
+    HANDOVER_CONFLICT = "handover_conflict", "another set for an epoch that has one already"
+
     # --- policies and their evaluation
     POLICY_INVALID = "policy_invalid", "a policy file that breaks the format, at the line named"
     EXPRESSION_INVALID = "expression_invalid", "an expression outside the language, at the column named"

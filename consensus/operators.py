@@ -110,6 +110,8 @@ class Header:
         require_bytes("prev_header_hash", self.prev_header_hash, 32)
         require_bytes("leaves_hash", self.leaves_hash, 32)
         _require_count(self.operator_count)
+        if self.total_weight == 0:
+            raise Refused(Reason.SET_INVALID, "a set must have weight, total_weight is 0")
         if self.valid_until <= self.capture_time:
             raise Refused(
                 Reason.SET_INVALID,

@@ -3,7 +3,7 @@
 Deterministic: key i is derived from sha256(i), so vectors and failures repeat.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
@@ -42,6 +42,8 @@ OBSERVED_AT = Seconds(CAPTURE_TIME + 3_600)
 EXPIRES_AT = Seconds(OBSERVED_AT + 900)
 NOW = Seconds(OBSERVED_AT + 60)
 EQUAL_WEIGHTS = (1_000,) * 7
+MIN_EPOCH_INTERVAL = Seconds(3_600)
+LIFETIME = 30 * 86_400
 
 
 def make_bytes32(label: str) -> bytes:
@@ -70,14 +72,15 @@ def make_public_key(number: int) -> PublicKey:
 
 
 @cache
-def make_operator(index: int, weight: int = 1_000) -> Operator:
-    """Operator `index`, whose secret is `make_secret(index)`."""
+def make_operator(index: int, weight: int = 1_000, first_key: int = 0) -> Operator:
+    """Operator `index`, whose secret is `make_secret(first_key + index)`."""
+    number = first_key + index
     return Operator(
         index=OperatorIndex(index),
-        address=make_address(f"operator {index}"),
+        address=make_address(f"operator {number}"),
         weight=Weight(weight),
-        public_key=make_public_key(index),
-        peer_id=f"peer-{index}",
+        public_key=make_public_key(number),
+        peer_id=f"peer-{number}",
     )
 
 
@@ -86,17 +89,40 @@ def make_operator_set(
     weights: Sequence[int] = EQUAL_WEIGHTS,
     epoch: int = 1,
     capture_time: int = CAPTURE_TIME,
-    valid_until: int = CAPTURE_TIME + 30 * 86_400,
+    valid_until: int = CAPTURE_TIME + LIFETIME,
+    first_key: int = 0,
+    prev_header_hash: bytes = b"",
 ) -> OperatorSet:
-    """A set with these weights; pass a tuple. Operator i signs with `make_secret(i)` in every epoch."""
+    """A set with these weights; pass a tuple. Operator i signs with `make_secret(first_key + i)`."""
     return OperatorSet(
         epoch=Epoch(epoch),
-        operators=tuple(make_operator(index, weight) for index, weight in enumerate(weights)),
+        operators=tuple(make_operator(index, weight, first_key) for index, weight in enumerate(weights)),
         capture_block=BlockNumber(1_000 * epoch),
         capture_time=Seconds(capture_time),
         valid_until=Seconds(valid_until),
-        prev_header_hash=HeaderHash(make_bytes32(f"header {epoch - 1}")),
+        prev_header_hash=HeaderHash(prev_header_hash or make_bytes32(f"header {epoch - 1}")),
     )
+
+
+def make_successor(operator_set: OperatorSet, **changes: Any) -> OperatorSet:
+    """The set that follows this one: strangers with the same weights, captured one interval later."""
+    captured_at = operator_set.capture_time + MIN_EPOCH_INTERVAL
+    defaults: dict[str, Any] = {
+        "weights": tuple(operator.weight for operator in operator_set.operators),
+        "epoch": operator_set.epoch + 1,
+        "capture_time": captured_at,
+        "valid_until": captured_at + LIFETIME,
+        "first_key": 1_000 * (operator_set.epoch + 1),
+        "prev_header_hash": operator_set.header_hash(),
+    }
+    return make_operator_set(**(defaults | changes))
+
+
+def make_signatures(
+    digest: Digest, signers: Iterable[int], *, first_key: int = 0, purpose: Purpose = Purpose.HANDOVER
+) -> dict[OperatorIndex, Signature]:
+    """What the operators at these places sign."""
+    return {OperatorIndex(each): make_signature(first_key + each, digest, purpose) for each in signers}
 
 
 def make_slot(**changes: Any) -> Slot:

@@ -21,6 +21,7 @@ from consensus.certificate import (
     decode_certificate,
     encode_certificate,
     encode_certificate_as,
+    measure,
     meets,
     verify_certificate,
 )
@@ -253,6 +254,13 @@ def test_the_threshold_is_held_against_the_signed_share(threshold_bps: int, is_e
         assert verify_against(operator_set, DATA, threshold_bps) == (5_000, 7_000)
         return
     assert reason_of(lambda: verify_against(operator_set, DATA, threshold_bps)) == Reason.THRESHOLD_NOT_MET
+
+
+def test_absent_who_outweigh_the_set_are_refused() -> None:
+    lie = make_operator_set().header()[:6] + (999).to_bytes(16, "big") + make_operator_set().header()[22:]
+    proof = decode_certificate(lie + DATA[302:])
+
+    assert reason_of(lambda: measure(proof)) == Reason.WEIGHT_MISMATCH
 
 
 def test_a_header_of_another_epoch_is_refused_though_its_hash_is_trusted() -> None:

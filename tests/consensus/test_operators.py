@@ -156,6 +156,12 @@ def test_a_header_of_an_impossible_count_is_refused(count: int) -> None:
     )
 
 
+def test_a_header_without_weight_is_refused() -> None:
+    header = SET.header()
+
+    assert reason_of(lambda: parse_header(header[:6] + bytes(16) + header[22:])) == Reason.SET_INVALID
+
+
 def test_a_header_that_ends_before_it_begins_is_refused() -> None:
     assert reason_of(lambda: replace(SET, valid_until=SET.capture_time)) == Reason.SET_INVALID
 

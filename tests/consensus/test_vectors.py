@@ -13,8 +13,9 @@ from py_ecc.optimized_bls12_381 import G2, curve_order, multiply, normalize
 from consensus.bls import PublicKey, Purpose, Signature, hash_to_curve, verify
 from consensus.certificate import decode_certificate, verify_certificate
 from consensus.errors import Refused
-from consensus.operators import OperatorSet
-from consensus.types import Bps, Digest, Epoch, HeaderHash
+from consensus.handover import HandoverProof, InstalledSets, verify_handover
+from consensus.operators import OperatorSet, parse_header
+from consensus.types import Bps, Digest, Epoch, HeaderHash, NetworkId, Seconds
 from tests.vectors import rfc9380
 from tests.vectors.generate import DIRECTORY, build, render
 
@@ -53,18 +54,24 @@ def test_hash_to_curve_equals_the_rfc_in_both_libraries(message: bytes, x: str, 
 
 @pytest.mark.parametrize("case", cases_of("hash_to_curve_tags.json"))
 def test_each_purpose_hashes_under_its_own_tag(case: dict[str, Any]) -> None:
-    point = normalize(hash_to_G1(unhex(case["digest"]), case["tag"].encode(), hashlib.sha256))
+    point = normalize(hash_to_G1(unhex(case["message"]), case["tag"].encode(), hashlib.sha256))
 
     assert case["tag"] == f"TOCSIN-{case['purpose']}-V01-CS01-with-BLS12381G1_XMD:SHA-256_SSWU_RO_"
     assert [coordinate.n for coordinate in point] == [int(case["x"], 16), int(case["y"], 16)]
 
 
-@pytest.mark.parametrize("case", cases_of("alert.json"))
-def test_alert_digests_follow_the_design_by_hand(case: dict[str, Any]) -> None:
+def test_the_network_id_follows_the_design_by_hand() -> None:
     document = load("alert.json")
+
     network_id = keccak(
         abi_encode(["string", "uint256", "address"], ["tocsin.network.v1", 31_337, document["registry"]])
     )
+
+    assert unhex(document["networkId"]) == network_id
+
+
+@pytest.mark.parametrize("case", cases_of("alert.json"))
+def test_alert_digests_follow_the_design_by_hand(case: dict[str, Any]) -> None:
     slot_typehash = keccak(
         b"TocsinSlot(bytes32 policyHash,bytes32 ruleId,uint256 sourceChainId,uint256 anchorNumber,"
         b"bytes32 anchorHash,bytes32 subject)"
@@ -105,7 +112,7 @@ def test_alert_digests_follow_the_design_by_hand(case: dict[str, Any]) -> None:
     )
     digest = keccak(
         alert_typehash
-        + network_id
+        + unhex(case["networkId"])
         + word(case["epoch"])
         + unhex(case["headerHash"])
         + slot_id
@@ -207,6 +214,64 @@ def test_bad_certificates_are_refused_for_their_reason(case: dict[str, Any]) -> 
         verify_case(case)
 
     assert refused.value.reason == case["reason"]
+
+
+@pytest.mark.parametrize("case", load("handovers.json")["digests"])
+def test_handover_digests_follow_the_design_by_hand(case: dict[str, Any]) -> None:
+    typehash = keccak(b"TocsinHandover(bytes32 networkId,uint32 epoch,bytes32 setHash,bytes32 nextSetHash)")
+
+    digest = keccak(
+        typehash
+        + unhex(case["networkId"])
+        + word(case["epoch"])
+        + unhex(case["setHash"])
+        + unhex(case["nextSetHash"])
+    )
+
+    assert unhex(load("handovers.json")["handoverTypehash"]) == typehash
+    assert unhex(case["digest"]) == digest
+
+
+@pytest.mark.parametrize("case", [case for case in cases_of("handovers.json") if case.values[0]["valid"]])
+def test_good_handovers_install_the_next_set_or_are_there_already(case: dict[str, Any]) -> None:
+    after = verify_handover_case(case)
+
+    expected = unhex(case["nextSetHash"]) if case["installs"] else keccak(unhex(case["currentHeader"]))
+    assert after.current.hash() == expected
+
+
+@pytest.mark.parametrize("case", [case for case in cases_of("handovers.json") if not case.values[0]["valid"]])
+def test_bad_handovers_are_refused_for_their_reason(case: dict[str, Any]) -> None:
+    with pytest.raises(Refused) as refused:
+        verify_handover_case(case)
+
+    assert refused.value.reason == case["reason"]
+
+
+def test_both_signatures_of_a_handover_equal_those_of_py_ecc() -> None:
+    case = load("handovers.json")["cases"][0]  # all of both signed
+    message = hash_to_G1(unhex(case["digest"]), Purpose.HANDOVER.value, hashlib.sha256)
+
+    for name, first_key in (("outgoing", 4_000), ("incoming", 5_000)):
+        seeds = [hashlib.sha256((first_key + place).to_bytes(4, "big")).digest() for place in range(6)]
+        secret = sum(1 + int.from_bytes(seed, "big") % (curve_order - 1) for seed in seeds) % curve_order
+        key_x, key_y = normalize(multiply(G2, secret))
+        sigma_x, sigma_y = normalize(multiply(message, secret))
+
+        coordinates = (*key_x.coeffs, *key_y.coeffs, sigma_x.n, sigma_y.n)
+        expected = b"".join(int(each).to_bytes(48, "big") for each in coordinates)
+        assert unhex(case[name])[110:398] == expected
+
+
+def verify_handover_case(case: dict[str, Any]) -> InstalledSets:
+    document = load("handovers.json")
+    installed = InstalledSets(
+        network_id=NetworkId(unhex(document["networkId"])),
+        min_epoch_interval=Seconds(document["minEpochInterval"]),
+        current=parse_header(unhex(case["currentHeader"])),
+    )
+    proof = HandoverProof(outgoing=unhex(case["outgoing"]), incoming=unhex(case["incoming"]))
+    return verify_handover(proof, installed=installed, now=Seconds(int(case["now"])))
 
 
 def verify_case(case: dict[str, Any]) -> tuple[int, int]:

@@ -14,6 +14,9 @@ from typing import Any
 from consensus.alert import (
     ACTION_TYPEHASH,
     ALERT_TYPEHASH,
+    MAX_ACTIONS,
+    MAX_PARAMS_BYTES,
+    MAX_TTL_SECONDS,
     POSSESSION_TYPEHASH,
     SLOT_TYPEHASH,
     Alert,
@@ -21,7 +24,7 @@ from consensus.alert import (
     compute_action_id,
     compute_possession_digest,
 )
-from consensus.bls import FIELD_PRIME, Purpose, aggregate_signatures, hash_to_curve, sign
+from consensus.bls import Purpose, aggregate_signatures, hash_to_curve, sign
 from consensus.certificate import EntryMode, build_certificate, encode_certificate, encode_certificate_as
 from consensus.operators import OperatorSet
 from consensus.types import ChainId, Digest, OperatorIndex
@@ -41,6 +44,8 @@ from tests.consensus.factories import (
     make_slot,
 )
 from tests.vectors import rfc9380
+from tests.vectors.handovers import build_handovers
+from tests.vectors.raw import flip_bit, plus_p, point_outside_subgroup, raw_certificate, to_hex
 
 DIRECTORY = Path(__file__).parent
 
@@ -54,6 +59,7 @@ def build() -> dict[str, Json]:
         "alert.json": build_alerts(),
         "operators.json": build_operators(),
         "certificates.json": build_certificates(),
+        "handovers.json": build_handovers(),
         "possession.json": build_possession(),
         "hash_to_curve_rfc9380.json": build_rfc9380(),
         "hash_to_curve_tags.json": build_tags(),
@@ -89,7 +95,17 @@ def build_alerts() -> Json:
             cause_depth=255,
             actions=(make_action(chain_id=2**64 - 1, params=b"\xff" * 1_024),),
         ),
+        "narrowest numbers": make_empty_alert(),
+        "longest window": make_alert(observed_at=0, expires_at=MAX_TTL_SECONDS),
+        "as many actions as there may be": make_alert(
+            actions=tuple(make_action(params=bytes([number]) * 2) for number in range(MAX_ACTIONS))
+        ),
+        "as many bytes of params as there may be": make_alert(
+            actions=(make_action(params=b"\x5a" * MAX_PARAMS_BYTES),) * 14
+        ),
+        "the same action twice": make_alert(actions=(make_action(), make_action())),
     }
+    alerts |= {f"varied {number}": make_varied_alert(number) for number in range(12)}
     return {
         "homeChainId": str(CHAIN_ID),
         "registry": REGISTRY,
@@ -101,6 +117,67 @@ def build_alerts() -> Json:
         "count": len(alerts),
         "cases": [describe_alert(name, alert) for name, alert in alerts.items()],
     }
+
+
+def make_empty_alert() -> Alert:
+    """Zero wherever a field may be zero."""
+    zero = bytes(32)
+    slot = make_slot(
+        policy_hash=zero, rule_id=zero, source_chain_id=0, anchor_number=0, anchor_hash=zero, subject=zero
+    )
+    return make_alert(
+        network_id=zero,
+        epoch=0,
+        header_hash=zero,
+        slot=slot,
+        observed_at=0,
+        expires_at=1,
+        evidence_hash=zero,
+        actions=(),
+    )
+
+
+def make_varied_alert(number: int) -> Alert:
+    """Every field another, and of another width; drawn from a hash of the field's name."""
+
+    def word(name: str) -> bytes:
+        return make_bytes32(f"varied {number}: {name}")
+
+    def uint(name: str, bits: int) -> int:
+        return int.from_bytes(word(name), "big") >> (256 - 1 - uint_bits(name, bits))
+
+    def uint_bits(name: str, bits: int) -> int:
+        return word(name + ", width")[0] % bits
+
+    observed_at = uint("observed_at", 62)
+    return make_alert(
+        network_id=word("network"),
+        epoch=uint("epoch", 32),
+        header_hash=word("header"),
+        slot=make_slot(
+            policy_hash=word("policy"),
+            rule_id=word("rule"),
+            source_chain_id=uint("source chain", 64),
+            anchor_number=uint("anchor number", 64),
+            anchor_hash=word("anchor"),
+            subject=word("subject") if number % 3 == 0 else bytes(32),
+        ),
+        verdict=Verdict(1 + number % 2),
+        observed_at=observed_at,
+        expires_at=observed_at + 1 + uint("window", 16),
+        evidence_hash=word("evidence"),
+        cause_digest=word("cause") if number % 2 else bytes(32),
+        cause_depth=1 + uint("depth", 7) if number % 2 else 0,
+        actions=tuple(
+            make_action(
+                chain_id=uint(f"chain of action {place}", 64),
+                guardian=make_address(f"guardian {number} {place}"),
+                action_id=word(f"action {place}"),
+                params=word(f"params {place}") * (place % 4) + bytes(place),
+            )
+            for place in range(number % 6)
+        ),
+    )
 
 
 def describe_alert(name: str, alert: Alert) -> Json:
@@ -214,14 +291,14 @@ def build_rfc9380() -> Json:
 def build_tags() -> Json:
     cases = []
     for purpose in Purpose:
-        for label in ("tocsin", "known answer"):
-            digest = make_bytes32(label)
-            point = hash_to_curve(digest, purpose.value)
+        digests = [make_bytes32(label) for label in ("tocsin", "known answer")]
+        for message in (*digests, b"", b"\x00", bytes(32), bytes(33), b"\xff" * 33):
+            point = hash_to_curve(message, purpose.value)
             cases.append(
                 {
                     "purpose": purpose.name,
                     "tag": purpose.value.decode(),
-                    "digest": to_hex(digest),
+                    "message": to_hex(message),
                     "x": to_hex(point[:48]),
                     "y": to_hex(point[48:]),
                 }
@@ -412,36 +489,6 @@ def certify(operator_set: OperatorSet, signers: Sequence[int]) -> bytes:
 def aggregate_of(operator_set: OperatorSet, signers: Sequence[int]) -> bytes:
     digest = digest_of(operator_set)
     return aggregate_signatures([make_signature(each, digest) for each in signers]).to_xy_bytes()
-
-
-def raw_certificate(
-    operator_set: OperatorSet, sigma: bytes, mode: EntryMode, indices: Sequence[int]
-) -> bytes:
-    """Calldata bytes that the types would not let anybody build."""
-    entries = [operator_set.operators[index].leaf_preimage() for index in indices]
-    leaves = operator_set.leaves() if indices else ()
-    counted = bytes([mode]) + len(entries).to_bytes(2, "big")
-    return operator_set.header() + sigma + counted + b"".join(leaves) + b"".join(entries)
-
-
-def flip_bit(data: bytes, position: int) -> bytes:
-    return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
-
-
-def plus_p(sigma: bytes) -> bytes:
-    x = int.from_bytes(sigma[:48], "big") + FIELD_PRIME
-    return x.to_bytes(48, "big") + sigma[48:]
-
-
-def point_outside_subgroup() -> bytes:
-    """The point of G1's curve with the least x that no multiple of the generator reaches: x = 4."""
-    x = 4
-    y = pow(x**3 + 4, (FIELD_PRIME + 1) // 4, FIELD_PRIME)
-    return x.to_bytes(48, "big") + y.to_bytes(48, "big")
-
-
-def to_hex(data: bytes) -> str:
-    return "0x" + data.hex()
 
 
 if __name__ == "__main__":
