@@ -44,6 +44,8 @@ bench: contracts ## latency of a real network, and of the cryptography, as JSON 
 
 bench-gas: contracts ## gas of whole transactions, as JSON lines
 	@python -m tests.bench.gas
+	@python -m tests.bench.paged
+	@python -m tests.bench.ceilings
 
 wheel: contracts ## the wheel that operators install
 	python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .

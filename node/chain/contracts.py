@@ -217,7 +217,10 @@ class Guardian:
 
     def encode_respond(self, certificate: Certificate, action: Action) -> bytes:
         """Calldata that delivers a certificate for one of its alert's actions, this guardian's."""
-        alert = certificate.alert
+        return self.encode_delivery(certificate.alert, action, encode_certificate(certificate))
+
+    def encode_delivery(self, alert: Alert, action: Action, certificate: bytes) -> bytes:
+        """The same for a certificate in the bytes that the guardian's verifier takes."""
         if action not in alert.actions or action.guardian != self.address:
             raise Refused(
                 Reason.OUT_OF_RANGE,
@@ -231,7 +234,7 @@ class Guardian:
             alert.actions.index(action),
             action.action_id,
             action.params,
-            encode_certificate(certificate),
+            certificate,
         )
 
     async def simulate(

@@ -29,11 +29,16 @@ class Trust:
     factory: Address
 
 
-async def deploy_trust(chain: Deployer, network_id: bytes, header: bytes) -> Trust:
-    """The verifier of the operator set in `header`, and a guardian factory over it."""
-    verifier = await chain.deploy("QuorumVerifier", network_id, header, SUCCESSION)
-    implementation = await chain.deploy("Guardian", verifier)
-    return Trust(verifier=verifier, factory=await chain.deploy("GuardianFactory", implementation))
+async def deploy_trust(
+    chain: Deployer, network_id: bytes, operators: bytes, *, verifier: str = "QuorumVerifier"
+) -> Trust:
+    """The verifier of one operator set, and a guardian factory over it.
+
+    `operators` are the bytes by which that kind of verifier knows a set; for BLS they are its header.
+    """
+    address = await chain.deploy(verifier, network_id, operators, SUCCESSION)
+    implementation = await chain.deploy("Guardian", address)
+    return Trust(verifier=address, factory=await chain.deploy("GuardianFactory", implementation))
 
 
 async def create_guardian(chain: Deployer, trust: Trust, *, salt: int = 0) -> Address:

@@ -23,7 +23,7 @@ from consensus.paging import encode_paged_certificate, place_keys
 from consensus.types import Address, OperatorIndex
 from node.devnet.anvil import running_anvil
 from node.devnet.deployer import Deployer, open_deployer
-from node.devnet.guarding import THRESHOLDS_BPS
+from node.devnet.guarding import SUCCESSION, THRESHOLDS_BPS
 from tests.bench.gas import (
     ABSENT_PERCENT,
     CHAIN,
@@ -38,14 +38,13 @@ OPERATORS = (50, 100, 200)
 
 VERIFIER = "PagedQuorumVerifier"
 NOBODY = Address("0x" + "00" * 20)
-TERMS = (NOBODY, 3_600, 0, 0)  # no owner, an hour between captures
 
 
 async def measure_paged(chain: Deployer, operators: int, percent: int) -> dict[str, Any]:
     """One case: pages, placement and certificate of a fresh verifier."""
     secrets = make_secrets(operators)
     operator_set = make_operator_set(secrets, await chain.timestamp())
-    verifier = await chain.deploy(VERIFIER, NETWORK, operator_set.header(), TERMS)
+    verifier = await chain.deploy(VERIFIER, NETWORK, operator_set.header(), SUCCESSION)
     placement = place_keys(operator_set)
     pages = [await chain.send(VERIFIER, verifier, "addKeys", page.keys) for page in placement.pages]
     bound = await chain.send(VERIFIER, verifier, "bind", operator_set.header(), placement.to_bytes())
@@ -79,7 +78,7 @@ async def certify(
 
 
 async def verify(chain: Deployer, verifier: Address, certificate: Certificate, encoded: bytes) -> int:
-    """Gas of a transaction that only has the certificate checked, for a pause."""
+    """Gas of a transaction that only has the certificate checked, for a pause; any kind of verifier."""
     alert = certificate.alert
     claim = (alert.digest(), alert.epoch, alert.header_hash, THRESHOLDS_BPS[Level.PAUSE], encoded)
     return gas_of(await chain.send(VERIFIER, verifier, "verify", *claim))
