@@ -79,9 +79,8 @@ abstract contract FixedCallAdapter is RestoringAdapter {
     }
 
     /// @inheritdoc IAdapter
-    function engaged() public view returns (bool) {
-        (bool ok, bytes32 word) = _tryProbe();
-        if (!ok) return false;
+    function engaged() external view returns (bool) {
+        bytes32 word = _probe();
         if (compare == Compare.AtMost) return word <= expected;
         if (compare == Compare.AtLeast) return word >= expected;
         return word == expected;

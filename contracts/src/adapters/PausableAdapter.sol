@@ -43,15 +43,13 @@ contract PausableAdapter is TargetAdapter {
 
     /// @inheritdoc IAdapter
     function engaged() external view returns (bool) {
-        (bool ok, bytes32 word) = _readTarget(abi.encodeCall(IPausable.paused, ()));
-        return ok && uint256(word) == 1;
+        return _requireFlag(abi.encodeCall(IPausable.paused, ()));
     }
 
     /// @inheritdoc IAdapter
     function ready() external view returns (bool ok, bytes32 reason) {
-        bytes32 word;
-        (ok, word) = _readTarget(abi.encodeCall(IPausable.paused, ()));
-        if (!ok || uint256(word) > 1) return (false, "PAUSED_NOT_READABLE");
+        (ok,) = _readFlag(abi.encodeCall(IPausable.paused, ()));
+        if (!ok) return (false, "PAUSED_NOT_READABLE");
         if (_managerAllows(IPausable.pause.selector)) {
             if (!_managerAllows(IPausable.unpause.selector)) return (false, "NO_RIGHT_TO_UNPAUSE");
             return (true, bytes32(0));

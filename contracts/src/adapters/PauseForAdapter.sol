@@ -57,15 +57,13 @@ contract PauseForAdapter is TargetAdapter {
 
     /// @inheritdoc IAdapter
     function engaged() external view returns (bool) {
-        (bool ok, bytes32 word) = _readTarget(abi.encodeCall(IPausableFor.isPaused, ()));
-        return ok && uint256(word) == 1;
+        return _requireFlag(abi.encodeCall(IPausableFor.isPaused, ()));
     }
 
     /// @inheritdoc IAdapter
     function ready() external view returns (bool ok, bytes32 reason) {
-        bytes32 word;
-        (ok, word) = _readTarget(abi.encodeCall(IPausableFor.isPaused, ()));
-        if (!ok || uint256(word) > 1) return (false, "PAUSED_NOT_READABLE");
+        (ok,) = _readFlag(abi.encodeCall(IPausableFor.isPaused, ()));
+        if (!ok) return (false, "PAUSED_NOT_READABLE");
         if (_holds(PAUSE_ROLE, IPausableFor.pauseFor.selector)) return (true, bytes32(0));
         return (false, "NO_RIGHT_TO_PAUSE");
     }

@@ -21,8 +21,6 @@ abstract contract RestoringAdapter is TargetAdapter {
     bytes32 private _previous;
     bytes32 private _after;
 
-    /// @notice The target did not answer the probe with a word.
-    error ProbeFailed(address target);
     /// @notice A call has at least the four bytes of its selector.
     error CallTooShort(uint256 length);
 
@@ -72,7 +70,7 @@ abstract contract RestoringAdapter is TargetAdapter {
 
     function _probe() internal view returns (bytes32) {
         (bool ok, bytes32 word) = _tryProbe();
-        if (!ok) revert ProbeFailed(target);
+        if (!ok) revert TargetUnreadable(target);
         return word;
     }
 }

@@ -66,13 +66,12 @@ contract RoleRevocationAdapter is TargetAdapter {
 
     /// @inheritdoc IAdapter
     function engaged() external view returns (bool) {
-        (bool ok, bool isMember,) = _membership(role, account);
-        return ok && !isMember;
+        return !_requireFlag(_hasRoleCall(role, account));
     }
 
     /// @inheritdoc IAdapter
     function ready() external view returns (bool ok, bytes32 reason) {
-        (ok,,) = _membership(role, account);
+        (ok,) = _readFlag(_hasRoleCall(role, account));
         if (!ok) return (false, "ROLE_NOT_READABLE");
         bytes32 adminRole;
         (ok, adminRole) = _readTarget(
@@ -81,28 +80,25 @@ contract RoleRevocationAdapter is TargetAdapter {
                 : abi.encodeCall(IAccessManager.getRoleAdmin, (_roleNumber(role)))
         );
         if (!ok) return (false, "ROLE_NOT_READABLE");
-        (, bool isMember, uint256 delaySeconds) = _membership(adminRole, address(this));
-        if (!isMember || delaySeconds != 0) return (false, "NOT_ROLE_ADMIN");
-        (, isMember,) = _membership(adminRole, account);
-        if (isMember) return (false, "ACCOUNT_IS_ROLE_ADMIN");
+        (, bool isAdmin) = _readFlag(_hasRoleCall(adminRole, address(this)));
+        if (!isAdmin || _isDelayed(adminRole)) return (false, "NOT_ROLE_ADMIN");
+        (, isAdmin) = _readFlag(_hasRoleCall(adminRole, account));
+        if (isAdmin) return (false, "ACCOUNT_IS_ROLE_ADMIN");
         return (true, bytes32(0));
     }
 
-    function _membership(bytes32 role_, address account_)
-        private
-        view
-        returns (bool ok, bool isMember, uint256 delaySeconds)
-    {
-        bytes32 word;
-        if (registry == Registry.AccessControl) {
-            (ok, word) = _readTarget(abi.encodeCall(IAccessControl.hasRole, (role_, account_)));
-            return (ok, word == bytes32(uint256(1)), 0);
-        }
-        bytes memory data = abi.encodeCall(IAccessManager.hasRole, (_roleNumber(role_), account_));
-        (ok, word) = _readWordAt(target, data, 1);
-        delaySeconds = uint256(word);
-        if (ok) (ok, word) = _readTarget(data);
-        return (ok, word == bytes32(uint256(1)), delaySeconds);
+    /// @dev Both kinds answer first whether the account is a member.
+    function _hasRoleCall(bytes32 role_, address account_) private view returns (bytes memory) {
+        return registry == Registry.AccessControl
+            ? abi.encodeCall(IAccessControl.hasRole, (role_, account_))
+            : abi.encodeCall(IAccessManager.hasRole, (_roleNumber(role_), account_));
+    }
+
+    /// @dev An AccessManager answers also with the delay of the member's calls: a revocation must not wait.
+    function _isDelayed(bytes32 role_) private view returns (bool) {
+        if (registry == Registry.AccessControl) return false;
+        (bool ok, bytes32 delaySeconds) = _readWordAt(target, _hasRoleCall(role_, address(this)), 1);
+        return !ok || delaySeconds != bytes32(0);
     }
 
     function _roleNumber(bytes32 role_) private pure returns (uint64) {

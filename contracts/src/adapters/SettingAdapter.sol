@@ -61,8 +61,7 @@ abstract contract SettingAdapter is RestoringAdapter {
 
     /// @inheritdoc IAdapter
     function engaged() external view returns (bool) {
-        (bool ok, bytes32 word) = _tryProbe();
-        return ok && _isRestricted(word);
+        return _isRestricted(_probe());
     }
 
     /// @inheritdoc IAdapter

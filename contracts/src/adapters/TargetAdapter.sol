@@ -10,6 +10,9 @@ import {IAdapter} from "../interfaces/IAdapter.sol";
 /// @notice One guardian, one target, both fixed; calls to the target are bounded in what they return, reads also
 ///         in the gas that they get.
 ///
+///         Whether the target is restricted is read from the target. Where it does not tell, `engaged` reverts:
+///         unknown is neither yes nor no.
+///
 ///         A right on the target is asked for in one of two ways. Without a right probe the target's AccessManager
 ///         is asked about a selector. A right probe is a view of the target: the address of whoever must hold the
 ///         right is appended as its last argument, and the answer must be true or that address. So
@@ -28,6 +31,8 @@ abstract contract TargetAdapter is IAdapter {
     error GuardianZero();
     /// @notice An address given at construction holds no contract.
     error TargetHasNoCode(address target);
+    /// @notice The target does not answer, or not with what is asked for.
+    error TargetUnreadable(address target);
     /// @notice This adapter takes parameters of exactly `expected` bytes.
     error ParametersInvalid(uint256 length, uint256 expected);
 
@@ -71,6 +76,19 @@ abstract contract TargetAdapter is IAdapter {
 
     function _readTarget(bytes memory data) internal view returns (bool ok, bytes32 word) {
         return BoundedCall.readWord(target, READ_GAS, data);
+    }
+
+    /// @dev A word that is zero or one; false when the target answers with anything else.
+    function _readFlag(bytes memory data) internal view returns (bool ok, bool flag) {
+        bytes32 word;
+        (ok, word) = _readTarget(data);
+        return (ok && uint256(word) <= 1, uint256(word) == 1);
+    }
+
+    function _requireFlag(bytes memory data) internal view returns (bool) {
+        (bool ok, bool flag) = _readFlag(data);
+        if (!ok) revert TargetUnreadable(target);
+        return flag;
     }
 
     /// @dev The word at `index` of the answer; false when the answer is shorter.

@@ -9,6 +9,7 @@ import {AccessManagedAdapter} from "../../src/adapters/AccessManagedAdapter.sol"
 import {FixedCallAdapter} from "../../src/adapters/FixedCallAdapter.sol";
 import {IAdapter} from "../../src/interfaces/IAdapter.sol";
 import {RestoringAdapter} from "../../src/adapters/RestoringAdapter.sol";
+import {TargetAdapter} from "../../src/adapters/TargetAdapter.sol";
 import {AdapterProperties} from "./AdapterProperties.sol";
 
 contract AccessManagedAdapterTest is AdapterProperties {
@@ -192,7 +193,7 @@ contract AccessManagedAdapterTest is AdapterProperties {
         new AccessManagedAdapter(guardian, target, call_, hex"010203", probe, equal, 0);
         vm.expectRevert(tooShort);
         new AccessManagedAdapter(guardian, target, call_, "", hex"010203", equal, 0);
-        vm.expectRevert(abi.encodeWithSelector(RestoringAdapter.ProbeFailed.selector, target));
+        vm.expectRevert(abi.encodeWithSelector(TargetAdapter.TargetUnreadable.selector, target));
         new AccessManagedAdapter(guardian, target, call_, "", hex"01020304", equal, 0);
     }
 }

@@ -13,10 +13,10 @@ abstract contract AdapterProperties is Test {
     bytes private constant BURNS_GAS = hex"5b5f56";
     bytes private constant RETURNS_MEGABYTE = hex"620f42405ff3";
     bytes private constant REVERTS_MEGABYTE = hex"620f42405ffd";
-    bytes private constant ANSWERS_ALL_ONES = hex"5f195f5260205ff3";
+    bytes internal constant ANSWERS_ALL_ONES = hex"5f195f5260205ff3";
 
-    /// @dev What the guardian gives for each.
-    uint256 private constant GUARDIAN_READ_GAS = 250_000;
+    /// @dev What the guardian gives for each, at the least.
+    uint256 private constant GUARDIAN_READ_GAS = 150_000;
     uint256 private constant GUARDIAN_READY_GAS = 1_000_000;
 
     address internal guardian = makeAddr("guardian");
@@ -139,12 +139,13 @@ abstract contract AdapterProperties is Test {
         assertEq(adapter.engaged(), !gives());
     }
 
-    function test_T33_TargetWithoutCodeIsNeitherEngagedNorReadyNorActedOn() public virtual {
+    function test_T33_OfATargetWithoutCodeNothingIsKnownAndNothingDone() public virtual {
         grantRight();
         bytes memory params = parameters();
         vm.etch(target, "");
 
-        assertFalse(adapter.engaged());
+        vm.expectRevert(abi.encodeWithSelector(TargetAdapter.TargetUnreadable.selector, target));
+        adapter.engaged();
         (bool ok,) = adapter.ready();
         assertFalse(ok);
         vm.prank(guardian);
@@ -160,7 +161,7 @@ abstract contract AdapterProperties is Test {
             vm.etch(target, codes[i]);
 
             uint256 before = gasleft();
-            adapter.engaged();
+            try adapter.engaged() {} catch {}
             assertLt(before - gasleft(), GUARDIAN_READ_GAS);
             before = gasleft();
             (bool ok, bytes32 reason) = adapter.ready();

@@ -82,7 +82,7 @@ contract EmergencyWithdrawalAdapterTest is AdapterProperties {
     }
 
     /// @dev As above.
-    function test_T33_TargetWithoutCodeIsNeitherEngagedNorReadyNorActedOn() public override {
+    function test_T33_OfATargetWithoutCodeNothingIsKnownAndNothingDone() public override {
         scheduleAndWait();
         vm.etch(target, "");
 

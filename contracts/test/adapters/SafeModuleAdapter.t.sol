@@ -32,6 +32,9 @@ contract RefusingGuard is BaseModuleGuard {
 
 /// @dev The target is a bridge that a Safe owns: Safe's own contracts, one owner.
 contract SafeModuleAdapterTest is AdapterProperties {
+    /// @dev Answers everything with one.
+    bytes private constant CLAIMS_SUCCESS = hex"60015f5260205ff3";
+
     uint256 private constant DELAY = 1 days;
 
     Bridge private bridge;
@@ -180,10 +183,22 @@ contract SafeModuleAdapterTest is AdapterProperties {
         adapter.engage("");
     }
 
+    /// @dev What counts is what the target says, not what the Safe claims.
+    function test_T33_ASafeThatLiesIsNotBelieved() public {
+        grantRight();
+        vm.etch(address(safe), CLAIMS_SUCCESS);
+        engage();
+        assertFalse(adapter.engaged());
+
+        vm.etch(address(safe), ANSWERS_ALL_ONES);
+        vm.prank(guardian);
+        vm.expectPartialRevert(IAdapter.TargetFailed.selector);
+        adapter.engage("");
+    }
+
     function test_RevertIf_TheTargetIsTheSafeItselfOrTheSafeIsNone() public {
         vm.expectRevert(abi.encodeWithSelector(TargetAdapter.TargetHasNoCode.selector, governance));
         constructOn(guardian, target, governance, 0);
-        // A Safe behind a function of Bridge's shape, so that only the check stands in the way.
         vm.expectRevert(abi.encodeWithSelector(SafeModuleAdapter.TargetIsSafe.selector, target));
         constructOn(guardian, target, target, 0);
     }

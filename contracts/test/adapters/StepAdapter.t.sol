@@ -3,10 +3,10 @@ pragma solidity 0.8.30;
 
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {IAdapter} from "../../src/interfaces/IAdapter.sol";
-import {RestoringAdapter} from "../../src/adapters/RestoringAdapter.sol";
 import {Setting} from "../../src/adapters/SettingAdapter.sol";
 import {StepAdapter} from "../../src/adapters/StepAdapter.sol";
 import {Market} from "../mocks/Market.sol";
+import {TargetAdapter} from "../../src/adapters/TargetAdapter.sol";
 import {AdapterProperties} from "./AdapterProperties.sol";
 
 /// @dev Steps of at most 20 %, no lower than FLOOR. The suites differ in the form of the setter.
@@ -256,7 +256,7 @@ contract CollateralFactorStepAdapterTest is StepAdapterProperties {
         Setting memory bad = setting();
         bad.readIndex = 2;
 
-        vm.expectRevert(abi.encodeWithSelector(RestoringAdapter.ProbeFailed.selector, target));
+        vm.expectRevert(abi.encodeWithSelector(TargetAdapter.TargetUnreadable.selector, target));
         new StepAdapter(guardian, target, bad, MAX_STEP_BPS, INTERVAL, FLOOR);
     }
 
