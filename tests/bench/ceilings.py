@@ -2,8 +2,8 @@
 
     python -m tests.bench.ceilings
 
-One JSON line a case: {"case", "operators", "absent", "gas", "at_most", "holds"}. Ends with 1 where a case
-is above its ceiling. Gas is the receipt's on a local chain: base, calldata and execution. A pause is the first
+One JSON line a case: {"case", "operators", "absent", "gas", "at_most", "holds"}. Ends with 1 where one
+is above its ceiling. Gas is the receipt's on a local chain: base, calldata, execution. A pause is the first
 of a fresh guardian on a fresh target and is read back from the target; the second delivery sends the same
 bytes again. Needs the package data (`make contracts`).
 """
