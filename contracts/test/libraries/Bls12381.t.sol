@@ -5,43 +5,8 @@ import {Test} from "forge-std/Test.sol";
 import {Bls12381, G1Point, G2Point} from "../../src/libraries/Bls12381.sol";
 import {Signer} from "../support/Signer.sol";
 
-/// @notice The assembly against plain Solidity, and the point arithmetic against scalars.
+/// @notice The point arithmetic against scalars, and precompiles that do not answer as they should.
 contract Bls12381Test is Test {
-    function padded(bytes calldata raw) external pure returns (bytes memory result) {
-        for (uint256 at = 0; at < raw.length; at += 48) {
-            result = abi.encodePacked(result, bytes16(0), raw[at:at + 48]);
-        }
-    }
-
-    function readG1(bytes calldata data, uint256 offset) external pure returns (bytes memory) {
-        return abi.encode(Bls12381.readG1(data, offset));
-    }
-
-    function readG2(bytes calldata data, uint256 offset) external pure returns (bytes memory) {
-        return abi.encode(Bls12381.readG2(data, offset));
-    }
-
-    function bytesFrom(uint256 seed, uint256 length) private pure returns (bytes memory data) {
-        while (data.length < length) {
-            data = abi.encodePacked(data, keccak256(abi.encode(seed, data.length)));
-        }
-        assembly {
-            mstore(data, length)
-        }
-    }
-
-    function testFuzz_RawPointsArePaddedAsInPlainSolidity(uint256 seed, uint8 offset) public view {
-        bytes memory one = bytesFrom(seed, 96);
-        bytes memory two = bytesFrom(seed, 192);
-        bytes memory prefix = new bytes(offset);
-
-        assertEq(this.readG1(bytes.concat(prefix, one), offset), this.padded(one));
-        assertEq(this.readG2(bytes.concat(prefix, two), offset), this.padded(two));
-        G2Point memory loaded = Bls12381.loadG2(bytes.concat(prefix, two), offset);
-        assertEq(abi.encode(loaded), this.padded(two));
-        assertEq(Bls12381.rawG2(loaded), two);
-    }
-
     /// forge-config: default.fuzz.runs = 64
     function testFuzz_SumAndNegativeAreThoseOfTheScalars(uint256 a, uint256 b) public view {
         a = bound(a, 1, Signer.ORDER - 1);

@@ -141,6 +141,16 @@ abstract contract Network is Test {
 
     // ---- gas
 
+    /// @dev What a transaction pays for this call. `to` must not have been touched in this test: what a test has
+    ///      deployed or called itself is warm, and too cheap by the price of a slot.
+    function transactionGas(address to, bytes memory data) internal returns (uint256) {
+        uint256 gas = gasleft();
+        (bool ok,) = to.call(data);
+        gas -= gasleft();
+        assertTrue(ok, "the call itself");
+        return wholeTransaction(data, gas - 2_600); // a transaction's own target is warm
+    }
+
     /// @dev Base, calldata and execution; EIP-7623 asks at least 10 per token, of which a nonzero byte has four.
     function wholeTransaction(bytes memory data, uint256 execution) internal pure returns (uint256) {
         uint256 tokens = 0;
