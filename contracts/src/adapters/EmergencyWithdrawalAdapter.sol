@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {BoundedCall} from "../libraries/BoundedCall.sol";
 import {IAdapter} from "../interfaces/IAdapter.sol";
 import {Administered} from "./Administered.sol";
@@ -165,9 +166,9 @@ contract EmergencyWithdrawalAdapter is TargetAdapter, Administered {
         }
         _callTarget(withdrawalCall());
 
-        uint256 sent = _minusOrZero(held, _balanceOf(target));
-        uint256 received = _minusOrZero(_balanceOf(recipient), had);
-        if (received == 0 || received < sent) revert FundsAstray(sent, received);
+        uint256 sent = Math.saturatingSub(held, _balanceOf(target));
+        uint256 received = Math.saturatingSub(_balanceOf(recipient), had);
+        if (received < Math.max(sent, 1)) revert FundsAstray(sent, received);
         emit Withdrawn(asset, recipient, received);
     }
 
@@ -248,9 +249,5 @@ contract EmergencyWithdrawalAdapter is TargetAdapter, Administered {
         bytes32 word;
         (ok, word) = BoundedCall.readWord(asset, READ_GAS, abi.encodeCall(IERC20.balanceOf, (holder)));
         units = uint256(word);
-    }
-
-    function _minusOrZero(uint256 a, uint256 b) private pure returns (uint256) {
-        return a > b ? a - b : 0;
     }
 }

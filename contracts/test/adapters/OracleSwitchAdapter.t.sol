@@ -126,6 +126,14 @@ contract OracleSwitchAdapterTest is AdapterProperties {
         assertTrue(adapter.engaged());
     }
 
+    function test_TheOldestAnswerThatWillDo() public {
+        grantRight();
+        feed.set(1, vm.getBlockTimestamp() - MAX_AGE);
+        expectReady(bytes32(0));
+        skip(1);
+        expectReady("FALLBACK_NOT_SANE");
+    }
+
     function test_RevertIf_TheFallbackDoesNotAnswer() public {
         grantRight();
         feed.setSilent(true);

@@ -168,6 +168,37 @@ contract OutflowLimitAdapterTest is AdapterProperties {
         assertEq(hostile.value(), FLOOR);
     }
 
+    /// @dev A limit that is there already, behind an AccessManager.
+    function test_TightensAnySetterOfOneNumber() public {
+        AccessManager manager = new AccessManager(governance);
+        Vault vault = new Vault(address(manager), new DemoToken("T", "T"), "Vault", "V");
+        adapter = new OutflowLimitAdapter(
+            guardian,
+            address(vault),
+            Setting({
+                setCall: abi.encodePacked(Vault.setWithdrawLimit.selector),
+                readCall: abi.encodeCall(vault.withdrawLimit, ()),
+                readIndex: 0,
+                rightProbe: ""
+            }),
+            FLOOR,
+            CEILING
+        );
+        expectReady("NO_RIGHT_TO_SET");
+        bytes4[] memory selectors = new bytes4[](1);
+        selectors[0] = Vault.setWithdrawLimit.selector;
+        vm.startPrank(governance);
+        manager.setTargetFunctionRole(address(vault), selectors, 7);
+        manager.grantRole(7, address(adapter), 0);
+        vm.stopPrank();
+
+        expectReady(bytes32(0));
+        engageWith(FLOOR);
+        assertEq(vault.withdrawLimit(), FLOOR);
+        assertTrue(release());
+        assertEq(vault.withdrawLimit(), type(uint256).max);
+    }
+
     function test_TellsItsSetting() public view {
         Setting memory told = limits.setting();
         assertEq(abi.encode(told), abi.encode(setting()));

@@ -75,6 +75,12 @@ contract AccessControlRevocationTest is AdapterProperties {
         expectReady("ROLE_NOT_READABLE");
     }
 
+    function test_NotReadyWhenTheTargetDoesNotTellWhoMayRevoke() public {
+        grantRight();
+        vm.mockCallRevert(target, abi.encodeCall(roles.getRoleAdmin, (role)), "");
+        expectReady("ROLE_NOT_READABLE");
+    }
+
     function test_RevertIf_AccountIsZero() public {
         keeper = address(0);
         vm.expectRevert(RoleRevocationAdapter.AccountZero.selector);

@@ -34,6 +34,8 @@ contract RefusingGuard is BaseModuleGuard {
 contract SafeModuleAdapterTest is AdapterProperties {
     /// @dev Answers everything with one.
     bytes private constant CLAIMS_SUCCESS = hex"60015f5260205ff3";
+    /// @dev The same, as it reverts.
+    bytes private constant REVERTS_WITH_ONE = hex"60015f5260205ffd";
 
     uint256 private constant DELAY = 1 days;
 
@@ -190,10 +192,13 @@ contract SafeModuleAdapterTest is AdapterProperties {
         engage();
         assertFalse(adapter.engaged());
 
-        vm.etch(address(safe), ANSWERS_ALL_ONES);
-        vm.prank(guardian);
-        vm.expectPartialRevert(IAdapter.TargetFailed.selector);
-        adapter.engage("");
+        bytes[2] memory refusals = [ANSWERS_ALL_ONES, REVERTS_WITH_ONE];
+        for (uint256 i = 0; i < refusals.length; i++) {
+            vm.etch(address(safe), refusals[i]);
+            vm.prank(guardian);
+            vm.expectPartialRevert(IAdapter.TargetFailed.selector);
+            adapter.engage("");
+        }
     }
 
     function test_RevertIf_TheTargetIsTheSafeItselfOrTheSafeIsNone() public {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @title OutflowLimiter: bounds what leaves a contract in any window of time
@@ -78,13 +79,13 @@ abstract contract OutflowLimiter {
     /// @notice Units that may leave now.
     function outflowLeft() public view returns (uint256) {
         (uint256 previous, uint256 current) = _spent();
-        return _left(previous + current);
+        return Math.saturatingSub(_limit, previous + current);
     }
 
     /// @dev Counts `units` that leave now; reverts when they are more than is left.
     function _spendOutflow(uint256 units) internal {
         (uint256 previous, uint256 current) = _spent();
-        uint256 left = _left(previous + current);
+        uint256 left = Math.saturatingSub(_limit, previous + current);
         if (units > left) revert OutflowLimitReached(units, left);
         _previous = uint128(previous);
         // previous + current + units <= limit < 2^128
@@ -108,13 +109,8 @@ abstract contract OutflowLimiter {
     /// @dev Units that left in the bucket before the present one, and in the present one.
     function _spent() private view returns (uint256 previous, uint256 current) {
         uint64 age = _bucketNow() - _bucket;
-        if (age == 0) return (_previous, _current);
-        if (age == 1) return (_current, 0);
-    }
-
-    function _left(uint256 spent) private view returns (uint256) {
-        uint256 limit = _limit;
-        return spent < limit ? limit - spent : 0;
+        if (age > 1) return (0, 0);
+        return age > 0 ? (_current, 0) : (_previous, _current);
     }
 
     function _bucketNow() private view returns (uint64) {
