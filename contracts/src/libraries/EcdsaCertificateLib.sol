@@ -74,9 +74,8 @@ library EcdsaCertificateLib {
         uint256 least = HeaderLib.HEADER_BYTES + COUNT_BYTES;
         if (certificate.length < least) revert CertificateLength(certificate.length, least);
         uint256 countAt = setBytes(HeaderLib.countOf(certificate));
-        least = countAt + COUNT_BYTES;
-        if (certificate.length < least) revert CertificateLength(certificate.length, least);
-        uint256 expected = least + _u16(certificate, countAt) * SIGNATURE_BYTES;
+        // Where the count itself is missing, what is read in its place expects still more.
+        uint256 expected = countAt + COUNT_BYTES + _u16(certificate, countAt) * SIGNATURE_BYTES;
         if (certificate.length != expected) revert CertificateLength(certificate.length, expected);
         return certificate[:countAt];
     }

@@ -36,7 +36,9 @@ contract AlarmRecipient is ERC7786Recipient {
     /// @notice Unix second until which the action is in force, as far as it was heard of.
     mapping(address guardian => mapping(bytes32 actionId => uint64)) public alarmedUntil;
 
+    /// @notice A gateway that is believed, once for each at deployment.
     event GatewayTrusted(address indexed gateway);
+    /// @notice A later end than before was heard of.
     event AlarmRaised(address indexed guardian, bytes32 indexed actionId, uint64 until, bytes32 receiveId);
 
     error GatewaysMissing();
@@ -52,6 +54,9 @@ contract AlarmRecipient is ERC7786Recipient {
         _;
     }
 
+    /// @param sourceChainId_ EIP-155 id of the chain that alarms come from
+    /// @param source_        AlarmSource there
+    /// @param gateways       ERC-7786 gateways of this chain that are believed
     constructor(uint256 sourceChainId_, address source_, address[] memory gateways) {
         if (gateways.length == 0) revert GatewaysMissing();
         sourceChainId = sourceChainId_;
@@ -62,7 +67,7 @@ contract AlarmRecipient is ERC7786Recipient {
         }
     }
 
-    /// @notice Whether the guardian's action is in force, as far as it was heard of.
+    /// @notice Whether the guardian's action is in force, as far as it was heard of. Anyone may ask.
     function isAlarmed(address guardian, bytes32 actionId) public view virtual returns (bool) {
         return block.timestamp < alarmedUntil[guardian][actionId];
     }

@@ -24,6 +24,7 @@ struct Alarm {
 ///
 ///         Stateless.
 contract AlarmSource {
+    /// @notice An alarm went to a gateway.
     event AlarmPublished(
         address indexed guardian,
         bytes32 indexed actionId,
@@ -35,7 +36,11 @@ contract AlarmSource {
 
     error NotInForce(bytes32 actionId, uint64 until, uint256 time);
 
-    /// @notice Sends that the action is in force, and until when. Reverts where it is not.
+    /// @notice Sends that the action is in force, and until when. Anyone may call. Reverts with NotInForce where
+    ///         nothing is, and with the gateway's own error where it does not send.
+    /// @param guardian  whose action
+    /// @param actionId  action, as the guardian's owner named it
+    /// @param gateway   ERC-7786 gateway of this chain that the recipient trusts
     /// @param recipient ERC-7930 address of an AlarmRecipient
     /// @return sendId zero when the gateway needs nothing further, else its name for what is still to be done
     /// @dev The value goes to the gateway, whose fee it is.

@@ -33,13 +33,14 @@ contract Erc7913QuorumVerifier is IERC7913SignatureVerifier {
     /// @notice Network that a key must name.
     bytes32 public immutable networkId;
 
+    /// @param verifier_ who counts
     constructor(IQuorumVerifier verifier_) {
         verifier = verifier_;
         networkId = verifier_.networkId();
     }
 
     /// @inheritdoc IERC7913SignatureVerifier
-    /// @dev Never reverts for what it is given. With too little gas for the verifier, too, it says invalid.
+    /// @dev Anyone may call. Never reverts for what it is given. With too little gas for the verifier, too, it says invalid.
     function verify(bytes calldata key, bytes32 hash, bytes calldata signature)
         external
         view

@@ -25,8 +25,11 @@ contract GuardedIsm is IRoutingIsm {
     /// @notice The action.
     bytes32 public immutable actionId;
 
-    error Restricted(bytes32 actionId, uint64 until);
+    error Restricted(bytes32 messageId, bytes32 actionId, uint64 until);
 
+    /// @param module_   who decides while nothing is in force
+    /// @param guardian_ whose action stops messages
+    /// @param actionId_ the action, as the guardian's owner named it
     /// @dev Asks both once: a mistyped address reverts here, and not with the first message.
     constructor(IInterchainSecurityModule module_, IRestrictions guardian_, bytes32 actionId_) {
         module_.moduleType();
@@ -42,16 +45,16 @@ contract GuardedIsm is IRoutingIsm {
     }
 
     /// @inheritdoc IInterchainSecurityModule
-    /// @dev Reverts with Restricted while the action is in force; else says what `module` says.
+    /// @dev Anyone may call. Reverts with Restricted while the action is in force; else says what `module` says.
     function verify(bytes calldata metadata, bytes calldata message) external returns (bool) {
         return route(message).verify(metadata, message);
     }
 
     /// @inheritdoc IRoutingIsm
     /// @dev Reverts with Restricted while the action is in force, so relayers wait.
-    function route(bytes calldata) public view returns (IInterchainSecurityModule) {
+    function route(bytes calldata message) public view returns (IInterchainSecurityModule) {
         uint64 until = guardian.state(actionId);
-        if (block.timestamp < until) revert Restricted(actionId, until);
+        if (block.timestamp < until) revert Restricted(keccak256(message), actionId, until);
         return module;
     }
 }

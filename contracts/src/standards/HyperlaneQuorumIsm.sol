@@ -36,7 +36,10 @@ contract HyperlaneQuorumIsm is IInterchainSecurityModule, Ownable2Step {
     /// @notice Least share that an owner may ask for, in hundredths of a percent; it must be exceeded.
     uint16 public constant MIN_THRESHOLD_BPS = 6_667;
 
+    /// @notice Who counts.
     IQuorumVerifier public immutable verifier;
+
+    /// @notice Network whose operators clear messages.
     bytes32 public immutable networkId;
 
     /// @notice Share of the weight that must be exceeded, in hundredths of a percent.
@@ -45,9 +48,10 @@ contract HyperlaneQuorumIsm is IInterchainSecurityModule, Ownable2Step {
     /// @notice Policy under which messages are cleared; zero: none.
     bytes32 public policyHash;
 
+    /// @notice From here on messages are cleared under this policy, by more than this share.
     event Approved(bytes32 indexed policyHash, uint16 thresholdBps);
 
-    error ThresholdInvalid(uint16 given, uint16 min, uint16 max);
+    error ThresholdInvalid(uint16 givenBps, uint16 minBps, uint16 maxBps);
     error PolicyNotApproved(bytes32 given, bytes32 approved);
     error VerdictNotClear(uint8 verdict);
     error SubjectMismatch(bytes32 given, bytes32 messageId);
@@ -75,7 +79,7 @@ contract HyperlaneQuorumIsm is IInterchainSecurityModule, Ownable2Step {
     }
 
     /// @inheritdoc IInterchainSecurityModule
-    /// @dev Returns true or reverts with the reason.
+    /// @dev Anyone may call. Returns true, or reverts as `requireCleared` does.
     function verify(bytes calldata metadata, bytes calldata message) external view returns (bool) {
         (Alert memory alert, bytes32[] memory actionLeaves, uint256 leafIndex, bytes memory certificate) =
             abi.decode(metadata, (Alert, bytes32[], uint256, bytes));
@@ -83,7 +87,8 @@ contract HyperlaneQuorumIsm is IInterchainSecurityModule, Ownable2Step {
         return true;
     }
 
-    /// @notice Reverts unless the message has been cleared.
+    /// @notice Reverts unless the message has been cleared; with what is wrong about the alert, or with the
+    ///         verifier's own error. Anyone may call.
     /// @param messageId    keccak256 of the message's bytes
     /// @param alert        what the operators signed
     /// @param actionLeaves hashes of all actions that the alert names
@@ -111,7 +116,9 @@ contract HyperlaneQuorumIsm is IInterchainSecurityModule, Ownable2Step {
     // ---- the owner
 
     /// @notice Names policy and share that messages are cleared by from here on. A zero policy clears nothing.
-    /// @param thresholdBps_ from MIN_THRESHOLD_BPS to 9,999
+    ///         Only the owner. Reverts with ThresholdInvalid.
+    /// @param policyHash_   hash of the policy
+    /// @param thresholdBps_ share in hundredths of a percent, from MIN_THRESHOLD_BPS to 9,999
     function approve(bytes32 policyHash_, uint16 thresholdBps_) external onlyOwner {
         _approve(policyHash_, thresholdBps_);
     }

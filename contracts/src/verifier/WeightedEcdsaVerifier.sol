@@ -5,6 +5,7 @@ import {ECDSA} from "solady/utils/ECDSA.sol";
 import {IQuorumVerifier} from "../interfaces/IQuorumVerifier.sol";
 import {EcdsaCertificateLib} from "../libraries/EcdsaCertificateLib.sol";
 import {HeaderLib} from "../libraries/HeaderLib.sol";
+import {QuorumLib} from "../libraries/QuorumLib.sol";
 import {OperatorSetChain, SuccessionTerms} from "./OperatorSetChain.sol";
 
 /// @title WeightedEcdsaVerifier: one ECDSA signature per signer, checked against one operator set
@@ -18,14 +19,14 @@ import {OperatorSetChain, SuccessionTerms} from "./OperatorSetChain.sol";
 ///         encoding for its signers, though other signers give another one for the same alert.
 ///
 ///         Trust. As OperatorSetChain. That a set's addresses are those of the registry is checked by the
-///         operators who sign it in, and for the genesis by whoever relies on it. An address is a key that
-///         its operator holds; one that signs for another's address gains nothing, as each is listed once.
+///         operators who sign it in, and for the genesis by whoever relies on it. No keys are summed, so none
+///         needs a proof of possession: who names an address without its key has no vote. The registry slashes
+///         for BLS signatures; votes given here are no evidence there.
 ///
 ///         Precompiles. The constructor asks ecrecover for a known answer and aborts where there is none.
 ///
 ///         Storage: as OperatorSetChain.
 contract WeightedEcdsaVerifier is OperatorSetChain {
-    uint256 private constant BPS = 10_000;
     address private constant ECRECOVER = address(0x01);
 
     /// @notice The self-test of the constructor failed: this chain lacks `precompile`, or has another thing there.
@@ -52,8 +53,9 @@ contract WeightedEcdsaVerifier is OperatorSetChain {
     ) external view returns (uint128 signedWeight, uint128 totalWeight) {
         _requireActing(epoch, headerHash, certificate);
         (uint256 signed, uint256 total) = EcdsaCertificateLib.measure(certificate);
-        // Strictly more, by cross-multiplication: a share that is rounded down could reach zero.
-        if (signed * BPS <= total * thresholdBps) revert QuorumNotReached(signed, total, thresholdBps);
+        if (!QuorumLib.isAbove(signed, total, thresholdBps)) {
+            revert QuorumNotReached(signed, total, thresholdBps);
+        }
         EcdsaCertificateLib.requireSigned(certificate, digest, EcdsaCertificateLib.ECDSA_ALERT_TYPEHASH);
         return (uint128(signed), uint128(total));
     }
@@ -83,7 +85,7 @@ contract WeightedEcdsaVerifier is OperatorSetChain {
 
     function _requireTwoThirds(bytes calldata certificate) private pure {
         (uint256 signed, uint256 total) = EcdsaCertificateLib.measure(certificate);
-        if (signed * 3 <= total * 2) {
+        if (!QuorumLib.isAboveTwoThirds(signed, total)) {
             revert HandoverQuorumNotReached(HeaderLib.epochOf(certificate), signed, total);
         }
     }
