@@ -66,7 +66,7 @@ enum Removal {
 ///         registers its BLS key with a proof that it holds it, the peer id of its node, and its stake, in one
 ///         transaction. `capture`, open to anyone, closes an epoch: it writes the set's header down and
 ///         emits all that a watcher or another chain needs to use it. Weight is stake up to a ceiling that all
-///         share (WeightCap).
+///         share (WeightCap). That binds operators; who stands behind several, nobody can see from here.
 ///
 ///         Keys and peer ids belong to who first registered them, for ever. So a key in any header that ever
 ///         was leads to its operator, and a new key takes effect with the next capture while the old one goes
@@ -78,9 +78,9 @@ enum Removal {
 ///         cannot be accused: an aggregate verifies only when every key in it has signed. Each fault is punished
 ///         once per operator. Evidence counts until `evidenceWindow` after the header's end, and stake that
 ///         stood behind that header is locked for longer: unbonding takes more than headerLifetime +
-///         evidenceWindow, counted from when the stake stopped to count, which is after the capture. The reward
+///         evidenceWindow, counted from when the stake stopped counting, which is after the capture. The reward
 ///         goes to who comes first; a reporter who fears to be copied uses a private relay. At most half is
-///         reward, so that reporting oneself is never cheap.
+///         reward, so that reporting oneself is never cheap. An equivocator loses its seat for good.
 ///
 ///         The list has 256 seats. When all are taken, more stake may take the seat of less; who loses a seat
 ///         can bring the same stake back with a new key, to the seat of somebody weaker.
@@ -562,8 +562,8 @@ contract OperatorRegistry {
         return AlertLib.digest(networkId, alert, slot, statement.actionsHash);
     }
 
-    /// @dev The list changes before the stake source is called, and a source pays nobody in `slash` that could
-    ///      call back into a half-punished state: each round marks its operator first.
+    /// @dev Each round marks its operator before it calls the stake source: whoever a source may call in turn
+    ///      finds it punished.
     function _punish(Conflict calldata conflict, bytes32 fault) private returns (uint256 punished) {
         uint256 accused = EquivocationProof.countOf(conflict);
         for (uint256 i = 0; i < accused; ++i) {

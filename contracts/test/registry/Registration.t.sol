@@ -209,6 +209,13 @@ contract RegistrationTest is Registered {
         expectRefused(given, abi.encodeWithSelector(Possession.PossessionLength.selector, 0, 96));
     }
 
+    function test_T30_WithoutThePairingPrecompileNobodyRegisters() public {
+        // A call to an account without code succeeds and returns nothing.
+        vm.mockCall(Bls12381.PAIRING, bytes(""), bytes(""));
+
+        expectRefused(valid(), abi.encodeWithSelector(Bls12381.PrecompileFailed.selector, Bls12381.PAIRING));
+    }
+
     // ---- once, and for ever
 
     function test_T01_KeyIsItsFirstOperatorsForEver() public {
