@@ -34,7 +34,6 @@ library KeyPages {
         page = SSTORE2.initCodeHash(keys);
         if (addressOf(page).code.length != 0) return (page, false);
         SSTORE2.writeCounterfactual(keys, 0);
-        requirePresent(page);
         return (page, true);
     }
 
