@@ -1,0 +1,202 @@
+"""A campaign: every mutant, or a sample, against the tests; what lived, and what is argued about it."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from queue import SimpleQueue
+
+from mutation.bench import CONTRACTS, Bench
+from mutation.mutants import Mutant, find_modifiers, find_mutants
+
+ARGUED = CONTRACTS / "test" / "mutants-argued.toml"
+
+
+class Fate(StrEnum):
+    """What became of a mutant. Only the dead and the living count."""
+
+    KILLED = "killed"
+    SURVIVED = "survived"
+    INVALID = "does not compile"
+    SAME = "same bytes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One mutant's fate; `by` names the test that failed, `why` the argument for one that lives."""
+
+    mutant: Mutant
+    fate: Fate
+    by: str = ""
+    why: str = ""
+    seconds: float = 0
+
+    def line(self) -> str:
+        mutant = asdict(self.mutant)
+        return json.dumps(
+            {"name": self.mutant.name, **mutant, "fate": self.fate, "by": self.by, "why": self.why,
+             "seconds": round(self.seconds, 2)},
+            ensure_ascii=False,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argument:
+    """Why a mutant may live: it can do nothing that the original cannot. `text` and `change` say which."""
+
+    file: str
+    text: str
+    change: str
+    why: str
+
+    def is_about(self, mutant: Mutant) -> bool:
+        return (self.file, self.text, self.change) == (mutant.file, mutant.text, mutant.change)
+
+
+def read_arguments(path: Path = ARGUED) -> list[Argument]:
+    if not path.exists():
+        return []
+    return [Argument(**entry) for entry in tomllib.loads(path.read_text()).get("argued", [])]
+
+
+def collect(pattern: str = "src/**/*.sol") -> list[Mutant]:
+    """All mutants of the files that match, in a fixed order."""
+    sources = {path: path.read_text() for path in sorted(CONTRACTS.glob("src/**/*.sol"))}
+    # Solady's and OpenZeppelin's owner modifier beside our own.
+    modifiers = find_modifiers(list(sources.values())) | {"onlyOwner"}
+    chosen = set(CONTRACTS.glob(pattern))
+    return [
+        mutant
+        for path, source in sources.items()
+        if path in chosen
+        for mutant in find_mutants(path.relative_to(CONTRACTS).as_posix(), source, modifiers)
+    ]
+
+
+def sample(mutants: list[Mutant], size: int, seed: int) -> list[Mutant]:
+    """`size` mutants, from each file in proportion to what it has, and at least one of each."""
+    if size >= len(mutants):
+        return mutants
+    by_file: dict[str, list[Mutant]] = {}
+    for mutant in mutants:
+        by_file.setdefault(mutant.file, []).append(mutant)
+    chance = random.Random(seed)
+    chosen: list[Mutant] = []
+    for of_file in by_file.values():
+        share = max(1, round(size * len(of_file) / len(mutants)))
+        chosen += chance.sample(of_file, min(share, len(of_file)))
+    return sorted(chosen, key=lambda mutant: (mutant.file, mutant.start))
+
+
+def judge(bench: Bench, mutant: Mutant) -> Verdict:
+    """One mutant on one bench: first the tests of its own room, then those of all others that reach it."""
+    started = time.monotonic()
+
+    def verdict(fate: Fate, by: str = "") -> Verdict:
+        return Verdict(mutant=mutant, fate=fate, by=by, seconds=time.monotonic() - started)
+
+    source = mutant.apply((bench.folder / mutant.file).read_text())
+    fate = Fate.SAME
+    for tests in bench.tests_of(mutant.file):
+        if not tests:
+            continue
+        compiled = bench.compile(mutant.file, source, tests)
+        if compiled is None:
+            return verdict(Fate.INVALID)
+        try:
+            if not bench.install(compiled):
+                continue
+            fate = Fate.SURVIVED
+            failures = bench.run_tests(tests)
+        finally:
+            bench.restore(compiled)
+        if failures:
+            return verdict(Fate.KILLED, failures[0])
+    return verdict(fate)
+
+
+def run(
+    mutants: list[Mutant],
+    arguments: list[Argument],
+    *,
+    workers: int,
+    folder: Path,
+    report: Callable[[Verdict], None],
+) -> list[Verdict]:
+    """All verdicts, in the order of `mutants`; `report` gets each as it falls, from one thread at a time."""
+    benches: SimpleQueue[Bench] = SimpleQueue()
+    first = Bench(folder / "bench-0" / "contracts")
+    first.prepare()
+    made = [first] + [first.twin(folder / f"bench-{number}" / "contracts") for number in range(1, workers)]
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for bench in made:
+                benches.put(bench)
+
+            def judge_next(mutant: Mutant) -> Verdict:
+                bench = benches.get()
+                try:
+                    found = judge(bench, mutant)
+                finally:
+                    benches.put(bench)
+                if found.fate is not Fate.SURVIVED:
+                    return found
+                why = next((each.why for each in arguments if each.is_about(mutant)), "")
+                return Verdict(mutant=mutant, fate=found.fate, why=why, seconds=found.seconds)
+
+            verdicts = []
+            for verdict in pool.map(judge_next, mutants):
+                report(verdict)
+                verdicts.append(verdict)
+            return verdicts
+        finally:
+            for bench in made:
+                bench.compiler.close()
+
+
+def share_killed(verdicts: list[Verdict]) -> float:
+    """Killed, of those that count. An argument does not make a mutant count less."""
+    fates = Counter(verdict.fate for verdict in verdicts)
+    counted = fates[Fate.KILLED] + fates[Fate.SURVIVED]
+    return fates[Fate.KILLED] / counted if counted else 1.0
+
+
+def stale(arguments: list[Argument], verdicts: list[Verdict]) -> list[Argument]:
+    """Arguments about mutants that do not live."""
+    living = [verdict.mutant for verdict in verdicts if verdict.fate is Fate.SURVIVED]
+    return [each for each in arguments if not any(each.is_about(mutant) for mutant in living)]
+
+
+def table(verdicts: list[Verdict]) -> Iterator[str]:
+    """One line per file, and one for all, as Markdown."""
+    yield "| file | killed | survived | of which argued | share killed | does not compile | same bytes |"
+    yield "|---|--:|--:|--:|--:|--:|--:|"
+    for name in [*dict.fromkeys(verdict.mutant.file for verdict in verdicts), "all"]:
+        chosen = [verdict for verdict in verdicts if name in (verdict.mutant.file, "all")]
+        fates = Counter(verdict.fate for verdict in chosen)
+        cells = (
+            name,
+            fates[Fate.KILLED],
+            fates[Fate.SURVIVED],
+            sum(1 for verdict in chosen if verdict.why),
+            f"{share_killed(chosen):.1%}",
+            fates[Fate.INVALID],
+            fates[Fate.SAME],
+        )
+        yield "| " + " | ".join(map(str, cells)) + " |"
+
+
+def progress(verdict: Verdict) -> str:
+    """What the terminal shows of one verdict."""
+    mutant = verdict.mutant
+    where = f"{mutant.file}:{mutant.line} {mutant.operator}: {mutant.change[:60]}"
+    fate = f"{verdict.fate} by {verdict.by}" if verdict.by else verdict.fate
+    return f"{where}: {fate}{', argued' if verdict.why else ''} ({verdict.seconds:.1f} s)"
