@@ -19,16 +19,17 @@ abstract contract Deterministic is Script {
     /// @notice The deployment proxy has no code on this chain; it has to be put there first.
     error ProxyMissing(address proxy, uint256 chainId);
 
-    /// @notice The constructor refused; the trace above says why.
-    error DeploymentFailed(string name, address expectedAt);
+    /// @notice The constructor refused; `reason` is its error, encoded as its contract declares it.
+    error DeploymentFailed(string name, bytes reason);
 
     /// @dev Creates the contract where it is not there yet. Call inside a broadcast.
     function deployOnce(string memory name, bytes memory arguments) internal returns (address at) {
         at = addressOf(name, arguments);
         if (at.code.length != 0) return at;
         if (CREATE2_FACTORY.code.length == 0) revert ProxyMissing(CREATE2_FACTORY, block.chainid);
-        (bool ok,) = CREATE2_FACTORY.call(abi.encodePacked(SALT, creationCode(name), arguments));
-        if (!ok || at.code.length == 0) revert DeploymentFailed(name, at);
+        bytes memory initCode = abi.encodePacked(creationCode(name), arguments);
+        (bool ok,) = CREATE2_FACTORY.call(abi.encodePacked(SALT, initCode));
+        if (!ok || at.code.length == 0) revert DeploymentFailed(name, _reasonOf(initCode));
     }
 
     /// @dev Where the contract is or would be, on any chain.
@@ -36,6 +37,18 @@ abstract contract Deterministic is Script {
         return vm.computeCreate2Address(
             SALT, keccak256(abi.encodePacked(creationCode(name), arguments)), CREATE2_FACTORY
         );
+    }
+
+    /// @dev The proxy swallows the constructor's error, so it is asked again without the proxy. Nothing of this
+    ///      is ever sent: the script reverts right after.
+    function _reasonOf(bytes memory initCode) private returns (bytes memory reason) {
+        assembly ("memory-safe") {
+            pop(create(0, add(initCode, 32), mload(initCode)))
+            reason := mload(0x40)
+            mstore(reason, returndatasize())
+            returndatacopy(add(reason, 32), 0, returndatasize())
+            mstore(0x40, add(reason, and(add(returndatasize(), 63), not(31))))
+        }
     }
 
     /// @dev Creation code of a contract of the release build, without arguments.
