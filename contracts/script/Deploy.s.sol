@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {console} from "forge-std/console.sol";
+import {HeaderLib} from "../src/libraries/HeaderLib.sol";
 import {SuccessionTerms} from "../src/verifier/OperatorSetChain.sol";
 import {Deterministic} from "./Deterministic.sol";
 
@@ -17,21 +18,23 @@ import {Deterministic} from "./Deterministic.sol";
 contract Deploy is Deterministic {
     error HeaderNotTheRegistrys(bytes32 given, bytes32 registryHeaderHash);
 
+    /// @param verifierName       QuorumVerifier, PagedQuorumVerifier or WeightedEcdsaVerifier
     /// @param networkId          the registry's `networkId()`
-    /// @param header             302 bytes, from the registry's event `EpochCaptured`
+    /// @param set                the current set as that verifier keeps it; the header's 302 bytes come first, for the
+    ///                           first two kinds they are all
     /// @param registryHeaderHash the registry's `headerHash(epoch)`
     /// @param terms              owner of a reset, and seconds: minEpochInterval, grace, resetDelay
     function run(
+        string calldata verifierName,
         bytes32 networkId,
-        bytes calldata header,
+        bytes calldata set,
         bytes32 registryHeaderHash,
         SuccessionTerms calldata terms
     ) external returns (address verifier, address implementation, address factory) {
-        if (keccak256(header) != registryHeaderHash) {
-            revert HeaderNotTheRegistrys(keccak256(header), registryHeaderHash);
-        }
+        bytes32 headerHash = keccak256(set[:HeaderLib.HEADER_BYTES]);
+        if (headerHash != registryHeaderHash) revert HeaderNotTheRegistrys(headerHash, registryHeaderHash);
         vm.startBroadcast();
-        verifier = deployOnce("QuorumVerifier", abi.encode(networkId, header, terms));
+        verifier = deployOnce(verifierName, abi.encode(networkId, set, terms));
         implementation = deployOnce("Guardian", abi.encode(verifier));
         factory = deployOnce("GuardianFactory", abi.encode(implementation));
         vm.stopBroadcast();

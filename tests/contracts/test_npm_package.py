@@ -49,8 +49,10 @@ def manifest() -> dict[str, object]:
 
 def npm(*arguments: str | Path, cwd: Path) -> str:
     """What npm printed."""
-    command = [shutil.which("npm") or REPOSITORY / ".venv" / "bin" / "npm", *arguments]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=PACK_SECONDS)
+    program = shutil.which("npm") or str(REPOSITORY / ".venv" / "bin" / "npm")
+    done = subprocess.run(
+        [program, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=PACK_SECONDS
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -83,7 +85,7 @@ def consumer(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def forge(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The real forge with this checkout's compiler."""
-    command = [CONTRACTS / "tools" / "forge", *arguments]
+    command = [str(CONTRACTS / "tools" / "forge"), *arguments]
     return subprocess.run(
         command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=FORGE_SECONDS
     )
@@ -191,7 +193,8 @@ async def deploy_shared(
         project,
         chain,
         "script/Deploy.s.sol",
-        "run(bytes32,bytes,bytes32,(address,uint64,uint64,uint64))",
+        "run(string,bytes32,bytes,bytes32,(address,uint64,uint64,uint64))",
+        "QuorumVerifier",
         f"0x{NETWORK_ID.hex()}",
         f"0x{operator_set.header().hex()}",
         f"0x{registry_hash.hex()}",

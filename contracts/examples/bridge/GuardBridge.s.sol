@@ -25,24 +25,14 @@ contract GuardBridge is Integration {
         returns (Guardian guardian, address holder)
     {
         vm.startBroadcast();
-        guardian = createGuardian(factory, governance, bytes32(0), bytes32(0));
-        holder = deployOwnerCallAdapter(
-            guardian,
-            address(bridge),
-            governance,
-            abi.encodeCall(RootBridge.setConfirmationDelay, (HOLD)),
-            // the bare selector: puts back the delay that stood there before
-            abi.encodePacked(RootBridge.setConfirmationDelay.selector),
-            abi.encodeCall(bridge.confirmationDelay, ()),
-            FixedCallAdapter.Compare.AtLeast,
-            bytes32(HOLD)
-        );
+        (guardian, holder) = _prepare(factory, bridge, governance);
         vm.stopBroadcast();
     }
 
     /// @notice Governance: names the action and hands the bridge to the adapter.
-    function connect(Guardian guardian, address holder, RootBridge bridge) external {
-        vm.startBroadcast(guardian.owner());
+    function connect(GuardianFactory factory, RootBridge bridge, address governance) external {
+        vm.startBroadcast(governance);
+        (Guardian guardian, address holder) = _prepare(factory, bridge, governance);
         allow(
             guardian,
             HOLD_PAYOUTS,
@@ -57,5 +47,23 @@ contract GuardBridge is Integration {
         );
         if (bridge.owner() != holder) bridge.transferOwnership(holder);
         vm.stopBroadcast();
+    }
+
+    function _prepare(GuardianFactory factory, RootBridge bridge, address governance)
+        private
+        returns (Guardian guardian, address holder)
+    {
+        guardian = createGuardian(factory, governance, bytes32(0), bytes32(0));
+        holder = deployOwnerCallAdapter(
+            guardian,
+            address(bridge),
+            governance,
+            abi.encodeCall(RootBridge.setConfirmationDelay, (HOLD)),
+            // the bare selector: puts back the delay that stood there before
+            abi.encodePacked(RootBridge.setConfirmationDelay.selector),
+            abi.encodeCall(bridge.confirmationDelay, ()),
+            FixedCallAdapter.Compare.AtLeast,
+            bytes32(HOLD)
+        );
     }
 }

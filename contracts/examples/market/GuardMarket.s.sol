@@ -42,6 +42,52 @@ contract GuardMarket is Integration {
         returns (Guardian guardian, Adapters memory adapters)
     {
         vm.startBroadcast();
+        (guardian, adapters) = _prepare(factory, market, governance, borrowCap);
+        vm.stopBroadcast();
+    }
+
+    /// @notice Governance: names the three actions and opens to each adapter the functions that it calls.
+    function connect(GuardianFactory factory, LendingMarket market, address governance, uint256 borrowCap)
+        external
+    {
+        AccessManager manager = AccessManager(market.authority());
+        vm.startBroadcast(governance);
+        (Guardian guardian, Adapters memory adapters) = _prepare(factory, market, governance, borrowCap);
+        allow(guardian, CAP, terms(adapters.cap, Level.Limit, 3334, 24 hours));
+        allow(guardian, FREEZE, terms(adapters.freeze, Level.Freeze, 5000, 12 hours));
+        allow(guardian, PAUSE, terms(adapters.pause, Level.Pause, 6667, 4 hours));
+
+        bytes4[] memory selectors = new bytes4[](1);
+        selectors[0] = LendingMarket.setBorrowCap.selector;
+        _open(manager, market, selectors, CAP_ROLE, adapters.cap, governance);
+        selectors[0] = LendingMarket.setFrozen.selector;
+        _open(manager, market, selectors, FREEZE_ROLE, adapters.freeze, governance);
+        selectors = new bytes4[](2);
+        (selectors[0], selectors[1]) = (LendingMarket.pause.selector, LendingMarket.unpause.selector);
+        _open(manager, market, selectors, PAUSE_ROLE, adapters.pause, governance);
+        vm.stopBroadcast();
+    }
+
+    /// @notice The terms of each action: the milder it is, the fewer have to sign and the longer it may last.
+    function terms(address adapter, Level level, uint16 thresholdBps, uint32 maxDuration)
+        public
+        pure
+        returns (ActionConfig memory)
+    {
+        return ActionConfig({
+            adapter: IAdapter(adapter),
+            level: level,
+            thresholdBps: thresholdBps,
+            minGas: 200_000,
+            maxDuration: maxDuration,
+            cooldown: 1 hours
+        });
+    }
+
+    function _prepare(GuardianFactory factory, LendingMarket market, address governance, uint256 borrowCap)
+        private
+        returns (Guardian guardian, Adapters memory adapters)
+    {
         guardian = createGuardian(factory, governance, bytes32(0), bytes32(0));
         adapters.cap = deployAccessManagedAdapter(
             guardian,
@@ -63,67 +109,29 @@ contract GuardMarket is Integration {
             bytes32(uint256(1))
         );
         adapters.pause = deployPausableAdapter(guardian, address(market));
-        vm.stopBroadcast();
     }
 
-    /// @notice Governance: names the three actions and opens to each adapter the functions that it calls.
-    function connect(Guardian guardian, Adapters calldata adapters, LendingMarket market) external {
-        AccessManager manager = AccessManager(market.authority());
-        vm.startBroadcast(guardian.owner());
-        allow(guardian, CAP, terms(adapters.cap, Level.Limit, 3334, 24 hours));
-        allow(guardian, FREEZE, terms(adapters.freeze, Level.Freeze, 5000, 12 hours));
-        allow(guardian, PAUSE, terms(adapters.pause, Level.Pause, 6667, 4 hours));
-
-        address governance = guardian.owner();
-        _grant(manager, market, CAP_ROLE, adapters.cap, governance, _one(LendingMarket.setBorrowCap.selector));
-        _grant(
-            manager, market, FREEZE_ROLE, adapters.freeze, governance, _one(LendingMarket.setFrozen.selector)
-        );
-        bytes4[] memory selectors = new bytes4[](2);
-        (selectors[0], selectors[1]) = (LendingMarket.pause.selector, LendingMarket.unpause.selector);
-        _grant(manager, market, PAUSE_ROLE, adapters.pause, governance, selectors);
-        vm.stopBroadcast();
-    }
-
-    /// @notice The terms of each action: the milder it is, the fewer have to sign and the longer it may last.
-    function terms(address adapter, Level level, uint16 thresholdBps, uint32 maxDuration)
-        public
-        pure
-        returns (ActionConfig memory)
-    {
-        return ActionConfig({
-            adapter: IAdapter(adapter),
-            level: level,
-            thresholdBps: thresholdBps,
-            minGas: 200_000,
-            maxDuration: maxDuration,
-            cooldown: 1 hours
-        });
-    }
-
-    function _grant(
+    /// @dev Opens the functions to a role, and gives the role to adapter and governance.
+    function _open(
         AccessManager manager,
         LendingMarket market,
+        bytes4[] memory selectors,
         uint64 role,
         address adapter,
-        address governance,
-        bytes4[] memory selectors
+        address governance
     ) private {
-        if (manager.getTargetFunctionRole(address(market), selectors[0]) != role) {
-            manager.setTargetFunctionRole(address(market), selectors, role);
+        for (uint256 i = 0; i < selectors.length; ++i) {
+            if (manager.getTargetFunctionRole(address(market), selectors[i]) != role) {
+                manager.setTargetFunctionRole(address(market), selectors, role);
+            }
         }
-        _grantRole(manager, role, adapter);
-        _grantRole(manager, role, governance);
+        _grant(manager, role, adapter);
+        _grant(manager, role, governance);
     }
 
-    function _grantRole(AccessManager manager, uint64 role, address account) private {
+    function _grant(AccessManager manager, uint64 role, address account) private {
         (bool isMember,) = manager.hasRole(role, account);
         // without delay: a brake that waits is none
         if (!isMember) manager.grantRole(role, account, 0);
-    }
-
-    function _one(bytes4 selector) private pure returns (bytes4[] memory selectors) {
-        selectors = new bytes4[](1);
-        selectors[0] = selector;
     }
 }

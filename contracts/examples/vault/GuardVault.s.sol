@@ -20,15 +20,15 @@ contract GuardVault is Integration {
         returns (Guardian guardian, address pauser)
     {
         vm.startBroadcast();
-        guardian = createGuardian(factory, governance, bytes32(0), bytes32(0));
-        pauser = deployPausableAdapter(guardian, address(vault));
+        (guardian, pauser) = _prepare(factory, vault, governance);
         vm.stopBroadcast();
     }
 
     /// @notice Governance: names the action and gives the adapter the right to pause and unpause.
-    function connect(Guardian guardian, address pauser, TokenVault vault) external {
+    function connect(GuardianFactory factory, TokenVault vault, address governance) external {
         bytes32 role = vault.PAUSER_ROLE();
-        vm.startBroadcast(guardian.owner());
+        vm.startBroadcast(governance);
+        (Guardian guardian, address pauser) = _prepare(factory, vault, governance);
         allow(
             guardian,
             PAUSE,
@@ -43,5 +43,13 @@ contract GuardVault is Integration {
         );
         if (!vault.hasRole(role, pauser)) vault.grantRole(role, pauser);
         vm.stopBroadcast();
+    }
+
+    function _prepare(GuardianFactory factory, TokenVault vault, address governance)
+        private
+        returns (Guardian guardian, address pauser)
+    {
+        guardian = createGuardian(factory, governance, bytes32(0), bytes32(0));
+        pauser = deployPausableAdapter(guardian, address(vault));
     }
 }

@@ -36,7 +36,7 @@ contract GuardBridgeTest is Integrated {
         address adapter_;
         (guardian, adapter_) = script.prepare(factory, bridge, owner);
         holder = OwnerCallAdapter(adapter_);
-        script.connect(guardian, adapter_, bridge);
+        script.connect(factory, bridge, owner);
         approvePolicy();
     }
 
@@ -130,7 +130,7 @@ contract GuardBridgeTest is Integrated {
     function test_SecondRunSendsNothing() public {
         vm.startStateDiffRecording();
         script.prepare(factory, bridge, owner);
-        script.connect(guardian, address(holder), bridge);
+        script.connect(factory, bridge, owner);
         expectNoTransaction(vm.stopAndReturnStateDiff());
     }
 }

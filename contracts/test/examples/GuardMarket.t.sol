@@ -52,7 +52,7 @@ contract GuardMarketTest is Integrated {
 
         script = new GuardMarketOfThisBuild();
         (guardian, adapters) = script.prepare(factory, market, owner, BORROW_CAP);
-        script.connect(guardian, adapters, market);
+        script.connect(factory, market, owner, BORROW_CAP);
         approvePolicy();
     }
 
@@ -208,7 +208,7 @@ contract GuardMarketTest is Integrated {
     function test_SecondRunSendsNothing() public {
         vm.startStateDiffRecording();
         script.prepare(factory, market, owner, BORROW_CAP);
-        script.connect(guardian, adapters, market);
+        script.connect(factory, market, owner, BORROW_CAP);
         expectNoTransaction(vm.stopAndReturnStateDiff());
     }
 }

@@ -35,7 +35,7 @@ contract GuardVaultTest is Integrated {
 
         script = new GuardVaultOfThisBuild();
         (guardian, pauser) = script.prepare(factory, vault, owner);
-        script.connect(guardian, pauser, vault);
+        script.connect(factory, vault, owner);
         approvePolicy();
     }
 
@@ -94,7 +94,7 @@ contract GuardVaultTest is Integrated {
     function test_SecondRunSendsNothing() public {
         vm.startStateDiffRecording();
         (Guardian again, address sameAdapter) = script.prepare(factory, vault, owner);
-        script.connect(guardian, pauser, vault);
+        script.connect(factory, vault, owner);
         expectNoTransaction(vm.stopAndReturnStateDiff());
 
         assertEq(address(again), address(guardian));
