@@ -6,6 +6,8 @@ import {FixedCallAdapter} from "./FixedCallAdapter.sol";
 /// @title AccessManagedAdapter: a fixed call on a target whose AccessManager grants this adapter the selectors
 /// @notice Give this adapter a role without delay, limited to the selectors of the engage and release calls.
 ///         Governance takes the right away by revoking the role.
+///
+///         Storage: as FixedCallAdapter.
 contract AccessManagedAdapter is FixedCallAdapter {
     constructor(
         address guardian_,
@@ -23,10 +25,6 @@ contract AccessManagedAdapter is FixedCallAdapter {
         override
         returns (bool ok, bytes32 reason)
     {
-        if (!_managerAllows(engageSelector)) return (false, "NO_RIGHT_TO_ENGAGE");
-        if (releaseSelector != bytes4(0) && !_managerAllows(releaseSelector)) {
-            return (false, "NO_RIGHT_TO_RELEASE");
-        }
-        return (true, bytes32(0));
+        return _mayCallBoth(engageSelector, releaseSelector, "");
     }
 }

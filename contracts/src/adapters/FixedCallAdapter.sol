@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {IAdapter} from "../interfaces/IAdapter.sol";
+import {RestoringAdapter} from "./RestoringAdapter.sol";
 import {TargetAdapter} from "./TargetAdapter.sol";
 
 /// @title FixedCallAdapter: one fixed call that restricts, one that lifts, one read that tells
@@ -13,9 +14,9 @@ import {TargetAdapter} from "./TargetAdapter.sol";
 ///         the word that the probe gave before engaging), or a full call. It is made only while the probe gives
 ///         what engaging left behind: when governance has moved the value since, it is left alone.
 ///
-///         Storage. slot 0 `_engageCall`, 1 `_releaseCall`, 2 `_probeCall` (bytes, fixed in the constructor);
-///         slot 3 `_previous` (word before engaging), slot 4 `_after` (word after engaging).
-abstract contract FixedCallAdapter is TargetAdapter {
+///         Storage. slots 0-2 of RestoringAdapter; slot 3 `_engageCall`, slot 4 `_releaseCall` (bytes, fixed in the
+///         constructor).
+abstract contract FixedCallAdapter is RestoringAdapter {
     /// @notice When a probed word means "restricted".
     enum Compare {
         Equal,
@@ -23,17 +24,14 @@ abstract contract FixedCallAdapter is TargetAdapter {
         AtLeast
     }
 
+    /// @notice The word that the probe is compared with.
     bytes32 public immutable expected;
+
+    /// @notice How it is compared, as an unsigned number.
     Compare public immutable compare;
 
     bytes private _engageCall;
     bytes private _releaseCall;
-    bytes private _probeCall;
-    bytes32 private _previous;
-    bytes32 private _after;
-
-    error CallTooShort(uint256 length);
-    error ProbeFailed(address target);
 
     constructor(
         address guardian_,
@@ -43,13 +41,11 @@ abstract contract FixedCallAdapter is TargetAdapter {
         bytes memory probeCall_,
         Compare compare_,
         bytes32 expected_
-    ) TargetAdapter(guardian_, target_) {
-        if (engageCall_.length < 4) revert CallTooShort(engageCall_.length);
-        if (releaseCall_.length != 0 && releaseCall_.length < 4) revert CallTooShort(releaseCall_.length);
-        if (probeCall_.length < 4) revert CallTooShort(probeCall_.length);
+    ) TargetAdapter(guardian_, target_) RestoringAdapter(probeCall_, 0) {
+        _requireSelector(engageCall_);
+        if (releaseCall_.length != 0) _requireSelector(releaseCall_);
         _engageCall = engageCall_;
         _releaseCall = releaseCall_;
-        _probeCall = probeCall_;
         compare = compare_;
         expected = expected_;
         _probe();
@@ -65,24 +61,26 @@ abstract contract FixedCallAdapter is TargetAdapter {
     }
 
     /// @inheritdoc IAdapter
+    /// @dev For the guardian alone. `params` must be empty.
     function engage(bytes calldata params) external onlyGuardian {
         _refuseParameters(params);
-        _previous = _probe();
-        _callTarget(_engageCall);
-        _after = _probe();
+        _change(_engageCall);
     }
 
     /// @inheritdoc IAdapter
+    /// @dev For the guardian alone.
     function release() external onlyGuardian returns (bool released) {
         bytes memory data = _releaseCall;
-        if (data.length == 0 || _probe() != _after) return false;
-        _callTarget(data.length == 4 ? abi.encodePacked(data, _previous) : data);
+        if (data.length == 0) return false;
+        (bool ours, bytes32 previous) = _takeBack();
+        if (!ours) return false;
+        _callTarget(data.length == 4 ? abi.encodePacked(data, previous) : data);
         return true;
     }
 
     /// @inheritdoc IAdapter
     function engaged() public view returns (bool) {
-        (bool ok, bytes32 word) = _readTarget(_probeCall);
+        (bool ok, bytes32 word) = _tryProbe();
         if (!ok) return false;
         if (compare == Compare.AtMost) return word <= expected;
         if (compare == Compare.AtLeast) return word >= expected;
@@ -91,7 +89,7 @@ abstract contract FixedCallAdapter is TargetAdapter {
 
     /// @inheritdoc IAdapter
     function ready() external view returns (bool ok, bytes32 reason) {
-        (ok,) = _readTarget(_probeCall);
+        (ok,) = _tryProbe();
         if (!ok) return (false, "PROBE_FAILED");
         return _holdsRight(bytes4(_engageCall), bytes4(_releaseCall));
     }
@@ -103,9 +101,16 @@ abstract contract FixedCallAdapter is TargetAdapter {
         virtual
         returns (bool ok, bytes32 reason);
 
-    function _probe() private view returns (bytes32) {
-        (bool ok, bytes32 word) = _readTarget(_probeCall);
-        if (!ok) revert ProbeFailed(target);
-        return word;
+    /// @dev As `_mayCall`, for both calls.
+    function _mayCallBoth(bytes4 engageSelector, bytes4 releaseSelector, bytes memory rightProbe)
+        internal
+        view
+        returns (bool ok, bytes32 reason)
+    {
+        if (!_mayCall(engageSelector, rightProbe)) return (false, "NO_RIGHT_TO_ENGAGE");
+        if (releaseSelector != bytes4(0) && !_mayCall(releaseSelector, rightProbe)) {
+            return (false, "NO_RIGHT_TO_RELEASE");
+        }
+        return (true, bytes32(0));
     }
 }
