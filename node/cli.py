@@ -106,16 +106,17 @@ def operator() -> None:
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Your config.toml."
 )
-@click.option("--bond", type=int, required=True, help="Stake in the smallest units of the registry's token.")
+@click.option("--bond", type=int, required=True, help="Stake in the smallest units of the network's token.")
+@click.option("--metadata", default="", help="What people should know of you, such as a URL; 256 bytes.")
 @JSON_OPTION
-def operator_register(config_file: Path, bond: int, as_json: bool) -> None:
+def operator_register(config_file: Path, bond: int, metadata: str, as_json: bool) -> None:
     """Approve the bond, prove possession of the BLS key, and register with the registry in the configuration.
 
     The set that signs is captured at the next epoch: you take part from then on.
     """
     from node.registration import register_from_config
 
-    registered = _run(lambda: register_from_config(load_config(config_file), bond=bond))
+    registered = _run(lambda: register_from_config(load_config(config_file), bond=bond, metadata=metadata))
     _say(
         as_json,
         {

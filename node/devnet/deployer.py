@@ -13,6 +13,8 @@ from typing import Any
 import trio
 from eth_typing import ChecksumAddress, HexAddress, HexStr
 from web3.logs import DISCARD
+from web3.types import Nonce
+from web3.utils import get_create_address
 
 from consensus.errors import Broken
 from consensus.fields import address_from_hex
@@ -66,6 +68,12 @@ class Deployer:
         data = self._contract(name).constructor(*arguments).data_in_transaction
         receipt = await self._mined({"from": sender, "data": data, "gas": hex(GAS)}, f"deploy {name}")
         return address_from_hex(receipt["contractAddress"])
+
+    async def next_address(self, *, ahead: int = 0) -> Address:
+        """Where governance's next deployment will stand, or the one after `ahead` other transactions."""
+        sender = ChecksumAddress(HexAddress(HexStr(self.governance)))
+        count = await self._pool.call("eth_getTransactionCount", (sender, "latest"))
+        return Address(get_create_address(sender, Nonce(int(str(count), 16) + ahead)))
 
     async def send(
         self, name: str, at: Address, function: str, *arguments: Any, sender: Address | None = None

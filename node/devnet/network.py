@@ -14,18 +14,26 @@ import trio
 
 from consensus.alert import compute_network_id
 from consensus.errors import Unavailable
-from consensus.types import Address, NetworkId
+from consensus.types import Address, Bps, NetworkId, Seconds
 from node.config import load_config
 from node.devnet.anvil import Anvil, running_anvil
 from node.devnet.deployer import Deployer, open_deployer
 from node.devnet.guarding import Trust, deploy_trust
 from node.devnet.operators import Home, make_homes, write_config
 from node.devnet.processes import Said, WatcherProcess
+from node.devnet.staking import NetworkTerms, deploy_staking
 from node.registration import register_from_config
 
 ETHER = 10**18
 BOND = 1_000 * ETHER
-MIN_EPOCH_SECONDS, HEADER_LIFETIME_SECONDS, UNBONDING_SECONDS = 60, 30 * 86_400, 45 * 86_400
+TERMS = NetworkTerms(
+    min_stake=BOND,
+    min_epoch_seconds=Seconds(60),
+    header_lifetime_seconds=Seconds(30 * 86_400),
+    evidence_window_seconds=Seconds(14 * 86_400),
+    unbonding_seconds=Seconds(45 * 86_400),
+    max_share_bps=Bps(3_333),  # nobody alone reaches the lowest rung
+)
 HISTORY_BLOCKS = 64  # so that rules which look back have something to look at
 READY_SECONDS_EACH = 20  # of CPU, mostly imports and handshakes, and never fewer than two cores to share it
 SAID_BOUND = 4_096
@@ -159,9 +167,7 @@ async def _lay_ground(
     directory: Path,
 ) -> Ground:
     token = await home.deploy("DemoToken", "Stake", "STK")
-    registry = await home.deploy(
-        "OperatorRegistry", token, BOND, MIN_EPOCH_SECONDS, HEADER_LIFETIME_SECONDS, UNBONDING_SECONDS
-    )
+    registry = (await deploy_staking(home, token, TERMS)).registry
     placeholder = directory / "no-policy-yet.yaml"
     for each in homes:
         for chain in (home, away):

@@ -35,10 +35,17 @@ from node.chain.types import BlockRef
 from node.devnet.anvil import Mining, running_anvil
 from node.devnet.deployer import Deployer
 from node.devnet.guarding import allow_action, approve_policy, create_guardian, deploy_trust
+from node.devnet.staking import NetworkTerms, Staking, deploy_staking
 from tests.chain.doubles import EndpointDouble, doubles, pool_of
 
 BOND = 10**18
-LIFETIME_SECONDS, UNBONDING_SECONDS = 86_400, 172_800
+TERMS = NetworkTerms(
+    min_stake=BOND,
+    min_epoch_seconds=Seconds(60),
+    header_lifetime_seconds=Seconds(86_400),
+    evidence_window_seconds=Seconds(43_200),
+    unbonding_seconds=Seconds(172_800),
+)
 OPERATORS = 4
 POLICY = PolicyHash(b"\x77" * 32)
 PAUSE = "pause"
@@ -55,6 +62,7 @@ class Ground:
     reader: ChainReader
     endpoint: EndpointDouble
     registry: Address
+    stake_source: Address
     guardian: Address
     adapter: Address
 
@@ -81,7 +89,8 @@ async def ground() -> AsyncIterator[Ground]:
         pool_of(ada, agreement=1, timeout_seconds=30.0) as pool,
     ):
         deployer = await Deployer.connect(pool)
-        registry = await register_all(deployer)
+        staking = await register_all(deployer)
+        registry = staking.registry
         receipt = await deployer.send("OperatorRegistry", registry, "capture")
         header = deployer.decode_log("OperatorRegistry", "EpochCaptured", receipt)["header"]
         trust = await deploy_trust(deployer, compute_network_id(deployer.chain_id, registry), header)
@@ -98,20 +107,22 @@ async def ground() -> AsyncIterator[Ground]:
             reader=ChainReader(pool),
             endpoint=ada,
             registry=registry,
+            stake_source=staking.stake_source,
             guardian=guardian,
             adapter=adapter,
         )
 
 
-async def register_all(deployer: Deployer) -> Address:
+async def register_all(deployer: Deployer) -> Staking:
     """A registry with four operators, whose bonds are 1, 2, 3 and 4."""
     token = await deployer.deploy("DemoToken", "Stake", "STK")
-    registry = await deployer.deploy("OperatorRegistry", token, BOND, 0, LIFETIME_SECONDS, UNBONDING_SECONDS)
+    staking = await deploy_staking(deployer, token, TERMS)
+    registry = staking.registry
     network_id = compute_network_id(deployer.chain_id, registry)
     for index, (secret, multihash) in enumerate(zip(SECRETS, MULTIHASHES, strict=True), start=1):
         account = deployer.accounts[index]
         await deployer.send("DemoToken", token, "mint", account, index * BOND)
-        await deployer.send("DemoToken", token, "approve", registry, index * BOND, sender=account)
+        await deployer.send("DemoToken", token, "approve", staking.stake_source, index * BOND, sender=account)
         public_key = secret.public_key().to_bytes()
         digest = compute_possession_digest(
             network_id,
@@ -121,17 +132,9 @@ async def register_all(deployer: Deployer) -> Address:
             public_key=public_key,
         )
         possession = sign(secret, Purpose.POSSESSION, digest).to_xy_bytes()
-        await deployer.send(
-            "OperatorRegistry",
-            registry,
-            "register",
-            public_key,
-            possession,
-            multihash,
-            index * BOND,
-            sender=account,
-        )
-    return registry
+        registration = (public_key, possession, multihash, "", encode(["uint256"], [index * BOND]))
+        await deployer.send("OperatorRegistry", registry, "register", registration, sender=account)
+    return staking
 
 
 def certify(ground: Ground, operators: OperatorSet, anchor: BlockRef, *signers: int) -> Certificate:
@@ -208,12 +211,12 @@ async def test_an_epoch_before_the_first_block_given_or_never_captured_is_unknow
 
 async def test_an_operator_who_left_and_took_its_bond_still_stands_in_its_epoch(ground: Ground) -> None:
     leaver = ground.deployer.accounts[1]
-    await ground.deployer.send("OperatorRegistry", ground.registry, "requestExit", sender=leaver)
-    await ground.pool.call("evm_increaseTime", (hex(UNBONDING_SECONDS + 1),))
-    await ground.deployer.send("OperatorRegistry", ground.registry, "withdraw", sender=leaver)
+    await ground.deployer.send("OperatorRegistry", ground.registry, "exit", sender=leaver)
+    await ground.pool.call("evm_increaseTime", (hex(TERMS.unbonding_seconds),))
+    await ground.deployer.send("BondedStake", ground.stake_source, "release", sender=leaver)
     operators = await ground.operator_set()
     assert operators.operators[0].address == leaver
-    assert operators.operators[0].peer_id == ""
+    assert operators.operators[0].peer_id == base58.b58encode(MULTIHASHES[0]).decode()  # its node is still up
 
 
 async def test_a_header_that_the_registry_does_not_hold_is_refused(ground: Ground) -> None:

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from consensus.alert import compute_network_id, compute_possession_digest
 from consensus.bls import Purpose, SecretKey, sign
 from consensus.fields import address_to_bytes
 from consensus.operators import OperatorSet
-from consensus.types import Address
+from consensus.types import Address, Seconds
 from node.devnet.anvil import running_anvil
 from node.devnet.deployer import Deployer, open_deployer
+from node.devnet.staking import NOBODY, NetworkTerms, Staking, deploy_staking
 from tests.bench.gas import make_secrets
 
 BOND = 100 * 10**18
 HOUR = 3_600
+REGISTRATION_GAS = 430_000  # proof of possession, record, stake: the whole transaction, a first one included
+TERMS = NetworkTerms(
+    min_stake=BOND,
+    min_epoch_seconds=Seconds(HOUR),
+    header_lifetime_seconds=Seconds(48 * HOUR),
+    evidence_window_seconds=Seconds(24 * HOUR),
+    unbonding_seconds=Seconds(96 * HOUR),
+)
 
 
 async def register(
-    chain: Deployer, token: Address, registry: Address, *, secret: SecretKey, account: Address
-) -> None:
-    """Mint, approve and register as `account`."""
+    chain: Deployer, token: Address, staking: Staking, *, secret: SecretKey, account: Address
+) -> dict[str, Any]:
+    """Mint, approve and register as `account`; the receipt of the registration."""
     public_key = secret.public_key().raw
     digest = compute_possession_digest(
-        compute_network_id(chain.chain_id, registry),
+        compute_network_id(chain.chain_id, staking.registry),
         chain_id=chain.chain_id,
-        registry=registry,
+        registry=staking.registry,
         operator=account,
         public_key=public_key,
     )
     possession = sign(secret, Purpose.POSSESSION, digest).to_xy_bytes()
     peer_id = b"peer of " + address_to_bytes(account)
     await chain.send("DemoToken", token, "mint", account, BOND)
-    await chain.send("DemoToken", token, "approve", registry, BOND, sender=account)
-    arguments = (public_key, possession, peer_id, BOND)
-    await chain.send("OperatorRegistry", registry, "register", *arguments, sender=account)
+    await chain.send("DemoToken", token, "approve", staking.stake_source, BOND, sender=account)
+    registration = (public_key, possession, peer_id, "https://example.org", BOND.to_bytes(32, "big"))
+    return await chain.send("OperatorRegistry", staking.registry, "register", registration, sender=account)
 
 
 async def test_epoch_captured_on_chain_is_rebuilt_in_python_and_accepted_by_a_verifier() -> None:
@@ -40,9 +51,11 @@ async def test_epoch_captured_on_chain_is_rebuilt_in_python_and_accepted_by_a_ve
     async with running_anvil() as anvil, open_deployer(anvil) as chain:
         accounts = chain.accounts[:3]
         token = await chain.deploy("DemoToken", "Bond", "BOND")
-        registry = await chain.deploy("OperatorRegistry", token, BOND, HOUR, 48 * HOUR, 96 * HOUR)
+        staking = await deploy_staking(chain, token, TERMS)
+        registry = staking.registry
         for secret, account in zip(secrets, accounts, strict=True):
-            await register(chain, token, registry, secret=secret, account=account)
+            receipt = await register(chain, token, staking, secret=secret, account=account)
+            assert int(receipt["gasUsed"], 16) <= REGISTRATION_GAS
 
         receipt = await chain.send("OperatorRegistry", registry, "capture")
 
@@ -59,4 +72,5 @@ async def test_epoch_captured_on_chain_is_rebuilt_in_python_and_accepted_by_a_ve
         assert rebuilt.total_weight == 3 * BOND
         network_id = await chain.read("OperatorRegistry", registry, "networkId")
         assert network_id == compute_network_id(chain.chain_id, registry)
-        await chain.deploy("QuorumVerifier", network_id, rebuilt.header())
+        succession = (NOBODY, HOUR, 0, 3 * 24 * HOUR)
+        await chain.deploy("QuorumVerifier", network_id, rebuilt.header(), succession)
