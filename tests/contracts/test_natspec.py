@@ -21,7 +21,6 @@ CONTRACTS = Path(__file__).resolve().parents[2] / "contracts"
 RELEASE = CONTRACTS / "out-release"
 BUILD_SECONDS = 600
 
-DECLARATION = re.compile(r"^(?:abstract )?(?:contract|interface|library) (\w+)", re.MULTILINE)
 BOOKS = {"function": "methods", "event": "events", "error": "errors"}
 # A number whose name says what it counts, or in which unit; any other has to be explained.
 SPEAKING_NUMBER = re.compile(
@@ -56,15 +55,13 @@ def entries() -> list[Entry]:
         timeout=BUILD_SECONDS,
     )
     return [
-        entry
-        for source in sorted((CONTRACTS / "src").rglob("*.sol"))
-        for name in DECLARATION.findall(source.read_text())
-        for entry in read_entries(RELEASE / source.name / f"{name}.json", name)
+        entry for source in sorted((CONTRACTS / "src").rglob("*.sol")) for entry in read_entries(source.stem)
     ]
 
 
-def read_entries(artifact: Path, contract: str) -> Iterator[Entry]:
-    built = json.loads(artifact.read_text())
+def read_entries(contract: str) -> Iterator[Entry]:
+    """Of the contract in the file of its name; what stands beside it there is for its own use."""
+    built = json.loads((RELEASE / f"{contract}.sol" / f"{contract}.json").read_text())
     metadata = json.loads(built["rawMetadata"])
     theirs = {
         signature_of(each)

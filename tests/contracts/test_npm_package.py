@@ -7,15 +7,12 @@ compiler are this checkout's. The package's scripts then deploy to anvil, twice,
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import tarfile
 import tomllib
 from pathlib import Path
 
-import pytest
 import trio
 
 from consensus.operators import OperatorSet
@@ -23,72 +20,17 @@ from consensus.types import Address
 from node.devnet.anvil import Anvil, running_anvil
 from node.devnet.deployer import Deployer, open_deployer
 from tests.consensus.factories import NETWORK_ID, make_operator_set
+from tests.contracts.foreign_project import CONTRACTS, INSTALLED, REPOSITORY, forge
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-CONTRACTS = REPOSITORY / "contracts"
-CONSUMER = Path(__file__).parent / "consumer"
-INSTALLED = "node_modules/@tocsin/contracts"
-
-PACK_SECONDS = 600  # compiles the release profile where nobody has yet
-FORGE_SECONDS = 300
 DAY = 86_400
 
-DECLARATION = re.compile(r"^(?:abstract )?(?:contract|interface|library) (\w+)", re.MULTILINE)
 IMPORT = re.compile(r'^import .*?"([^"]+)";', re.MULTILINE | re.DOTALL)
 TERMS = f"(0x{0x0E4E:040x},3600,1800,{3 * DAY})"  # owner of a reset, minEpochInterval, grace, resetDelay
-ENVIRONMENT = os.environ | {
-    "FOUNDRY_SOLC": str(CONTRACTS / "tools" / "solcjs-native"),
-    "FOUNDRY_OFFLINE": "true",
-}
 
 
 def manifest() -> dict[str, object]:
     """contracts/package.json."""
     return dict(json.loads((CONTRACTS / "package.json").read_text()))
-
-
-def npm(*arguments: str | Path, cwd: Path) -> str:
-    """What npm printed."""
-    program = shutil.which("npm") or str(REPOSITORY / ".venv" / "bin" / "npm")
-    done = subprocess.run(
-        [program, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=PACK_SECONDS
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive as it would be published."""
-    folder = tmp_path_factory.mktemp("archive")
-    npm("pack", "--ignore-scripts=false", "--pack-destination", folder, cwd=CONTRACTS)
-    (packed,) = folder.glob("*.tgz")
-    return packed
-
-
-@pytest.fixture(scope="module")
-def consumer(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Foundry project that has installed the archive, and its peers, without a network."""
-    project = tmp_path_factory.mktemp("consumer")
-    shutil.copytree(CONSUMER, project, dirs_exist_ok=True)
-    (project / "package.json").write_text('{"name": "consumer", "version": "1.0.0", "private": true}')
-    modules = CONTRACTS / "node_modules"
-    peers = [
-        modules / "@openzeppelin/contracts",
-        modules / "solady",
-        modules / "@layerzerolabs/toolbox-foundry",
-    ]
-    # links would lead the compiler out of the project
-    npm("install", "--offline", "--ignore-scripts", "--install-links", archive, *peers, cwd=project)
-    return project
-
-
-def forge(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The real forge with this checkout's compiler."""
-    command = [str(CONTRACTS / "tools" / "forge"), *arguments]
-    return subprocess.run(
-        command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=FORGE_SECONDS
-    )
 
 
 # ---- what is in it
@@ -102,26 +44,20 @@ def test_archive_holds_sources_artifacts_scripts_and_pages_and_nothing_else(arch
         text=True,
         check=True,
     ).stdout.split()
-    artifacts = {
-        f"artifacts/{name}.json"
-        for source in tracked
-        if source.startswith("src/")
-        for name in DECLARATION.findall((CONTRACTS / source).read_text())
-    }
+    artifacts = {f"artifacts/{Path(each).stem}.json" for each in tracked if each.startswith("src/")}
     pages = {"package.json", "README.md", "LICENSE", "INVARIANTS.md", "SECURITY.md"}
 
     with tarfile.open(archive) as packed:
         names = {name.removeprefix("package/") for name in packed.getnames()}
 
     assert names - artifacts == pages | set(tracked)
-    # a library with internal functions and no error of its own has nothing to encode or decode
-    assert all(not has_interface(name) for name in artifacts - names)
+    # a library of internal functions without an error of its own has nothing to encode or decode
+    assert all(not abi_of(Path(missing).stem) for missing in artifacts - names)
 
 
-def has_interface(artifact: str) -> bool:
-    """Whether the release build gave that contract an ABI."""
-    (built,) = (CONTRACTS / "out-release").glob(f"*/{Path(artifact).name}")
-    return bool(json.loads(built.read_text())["abi"])
+def abi_of(name: str) -> list[object]:
+    """What the release build says of the contract in the file of its name."""
+    return list(json.loads((CONTRACTS / "out-release" / f"{name}.sol" / f"{name}.json").read_text())["abi"])
 
 
 def test_package_and_node_have_one_version() -> None:
@@ -159,14 +95,14 @@ def test_protocols_of_the_examples_know_nothing_of_ours() -> None:
 # ---- in a project of its own
 
 
-def test_consumer_writes_an_adapter_of_its_own_and_tests_it(consumer: Path) -> None:
-    done = forge("test", cwd=consumer)
+def test_consumer_writes_an_adapter_of_its_own_and_tests_it(project: Path) -> None:
+    done = forge("test", cwd=project)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[PASS] test_GuardianTakesTheAdapterAndAnswersForIt()" in done.stdout
 
 
-def test_javascript_finds_the_artifacts_and_no_private_file(consumer: Path) -> None:
+def test_javascript_finds_the_artifacts_and_no_private_file(project: Path) -> None:
     program = (
         "const g = require('@tocsin/contracts/artifacts/Guardian.json');"
         "if (!g.abi.some(e => e.name === 'respond') || g.bytecode.length < 1000) process.exit(2);"
@@ -174,7 +110,7 @@ def test_javascript_finds_the_artifacts_and_no_private_file(consumer: Path) -> N
         "catch (e) { process.exit(e.code === 'ERR_PACKAGE_PATH_NOT_EXPORTED' ? 0 : 4) }"
     )
 
-    assert subprocess.run(["node", "-e", program], cwd=consumer).returncode == 0
+    assert subprocess.run(["node", "-e", program], cwd=project).returncode == 0
 
 
 async def run_script(
@@ -218,12 +154,12 @@ async def make_current_set(chain: Deployer) -> OperatorSet:
     return make_operator_set(capture_time=now - DAY, valid_until=now + 10 * DAY)
 
 
-async def test_deployment_is_the_same_on_every_chain_and_nothing_the_second_time(consumer: Path) -> None:
+async def test_deployment_is_the_same_on_every_chain_and_nothing_the_second_time(project: Path) -> None:
     async with running_anvil(chain_id=31337) as one, open_deployer(one) as chain:
         operator_set = await make_current_set(chain)
         registry_hash = operator_set.header_hash()
         first = await deploy_shared(
-            consumer, one, operator_set, sender=chain.accounts[0], registry_hash=registry_hash
+            project, one, operator_set, sender=chain.accounts[0], registry_hash=registry_hash
         )
         assert first.returncode == 0, first.stderr
         deployed = addresses_in(first.stdout)
@@ -231,7 +167,7 @@ async def test_deployment_is_the_same_on_every_chain_and_nothing_the_second_time
         assert await transactions_of(chain, chain.accounts[0]) == 3
 
         again = await deploy_shared(
-            consumer, one, operator_set, sender=chain.accounts[0], registry_hash=registry_hash
+            project, one, operator_set, sender=chain.accounts[0], registry_hash=registry_hash
         )
 
         assert addresses_in(again.stdout) == deployed
@@ -244,19 +180,19 @@ async def test_deployment_is_the_same_on_every_chain_and_nothing_the_second_time
 
     async with running_anvil(chain_id=31338) as two, open_deployer(two) as chain:
         elsewhere = await deploy_shared(
-            consumer, two, operator_set, sender=chain.accounts[5], registry_hash=registry_hash
+            project, two, operator_set, sender=chain.accounts[5], registry_hash=registry_hash
         )
 
         assert addresses_in(elsewhere.stdout) == deployed
         assert await transactions_of(chain, chain.accounts[5]) == 3
 
 
-async def test_header_that_is_not_the_registrys_is_refused(consumer: Path) -> None:
+async def test_header_that_is_not_the_registrys_is_refused(project: Path) -> None:
     async with running_anvil() as anvil, open_deployer(anvil) as chain:
         operator_set = await make_current_set(chain)
 
         refused = await deploy_shared(
-            consumer, anvil, operator_set, sender=chain.accounts[0], registry_hash=bytes(32)
+            project, anvil, operator_set, sender=chain.accounts[0], registry_hash=bytes(32)
         )
 
         assert refused.returncode != 0
@@ -264,13 +200,13 @@ async def test_header_that_is_not_the_registrys_is_refused(consumer: Path) -> No
         assert await transactions_of(chain, chain.accounts[0]) == 0
 
 
-async def test_refusal_of_a_constructor_is_told(consumer: Path) -> None:
+async def test_refusal_of_a_constructor_is_told(project: Path) -> None:
     async with running_anvil() as anvil, open_deployer(anvil) as chain:
         now = await chain.timestamp()
         expired = make_operator_set(capture_time=now - 2 * DAY, valid_until=now - DAY)
 
         refused = await deploy_shared(
-            consumer, anvil, expired, sender=chain.accounts[0], registry_hash=expired.header_hash()
+            project, anvil, expired, sender=chain.accounts[0], registry_hash=expired.header_hash()
         )
 
         assert refused.returncode != 0

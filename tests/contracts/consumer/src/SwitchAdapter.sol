@@ -28,7 +28,7 @@ contract SwitchAdapter is TargetAdapter {
 
     /// @inheritdoc IAdapter
     function ready() external view returns (bool ok, bytes32 reason) {
-        if (!_targetNames(abi.encodeWithSignature("operator()"))) return (false, "NOT_OPERATOR");
+        if (!_grants(abi.encodeWithSignature("operator()"))) return (false, "NOT_OPERATOR");
         return (true, bytes32(0));
     }
 }
