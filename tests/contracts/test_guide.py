@@ -14,8 +14,10 @@ import trio
 from consensus.types import Address
 from node.devnet.anvil import Anvil, running_anvil
 from node.devnet.deployer import Deployer, open_deployer
+from node.devnet.guarding import deploy_trust
 from node.devnet.staking import deploy_staking
 from tests.bench.gas import make_secrets
+from tests.consensus.factories import NETWORK_ID, make_address, make_operator_set
 from tests.contracts.foreign_project import CONTRACTS, ENVIRONMENT, INSTALLED, REPOSITORY, forge
 from tests.contracts.test_registry import TERMS, register
 
@@ -24,6 +26,7 @@ SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 POLICY = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SETTINGS = re.compile(r"^```ini\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMES = re.compile(r"`(\w+)`")
+DAY = 86_400
 TABLES = {"## Events": "event", "## Errors": "error"}
 
 
@@ -37,16 +40,23 @@ async def make_network(chain: Deployer) -> Address:
     return staking.registry
 
 
-async def deploy_vault(project: Path, anvil: Anvil, chain: Deployer) -> Address:
+async def deploy_vault(project: Path, anvil: Anvil, chain: Deployer, governance: Address) -> Address:
     """The protocol of the guide, there before anybody thinks of watchers."""
     token = await chain.deploy("DemoToken", "Token", "TOK")
     command = ["create", f"{INSTALLED}/examples/vault/TokenVault.sol:TokenVault", "--broadcast"]
     wallet = ["--rpc-url", anvil.http, "--unlocked", "--from", chain.governance]
-    arguments = ["--constructor-args", token, chain.governance]
+    arguments = ["--constructor-args", token, governance]
     created = await trio.to_thread.run_sync(lambda: forge(*command, *wallet, *arguments, cwd=project))
     found = re.search(r"Deployed to: (0x[0-9a-fA-F]{40})", created.stdout)
     assert found is not None, created.stdout + created.stderr
     return Address(found.group(1))
+
+
+async def deploy_factory(chain: Deployer) -> Address:
+    """Over a verifier whose set is in time now."""
+    now = await chain.timestamp()
+    operator_set = make_operator_set(capture_time=now - DAY, valid_until=now + 10 * DAY)
+    return (await deploy_trust(chain, NETWORK_ID, operator_set.header())).factory
 
 
 async def run_guide(
@@ -72,7 +82,7 @@ async def test_commands_of_the_guide_connect_a_vault_and_disconnect_it(project: 
     async with running_anvil() as anvil, open_deployer(anvil) as chain:
         variables = {
             "REGISTRY": await make_network(chain),
-            "VAULT": await deploy_vault(project, anvil, chain),
+            "VAULT": await deploy_vault(project, anvil, chain, chain.governance),
             "GOVERNANCE": chain.governance,
             "HOME_RPC_URL": anvil.http,
             "ETH_RPC_URL": anvil.http,
@@ -100,6 +110,37 @@ async def test_commands_of_the_guide_connect_a_vault_and_disconnect_it(project: 
 
         assert left.returncode == 0, left.stderr.decode()
         assert await chain.read("Guardian", Address(guardian), "policyHash") == bytes(32)
+
+
+async def test_multisig_finds_its_calls_in_a_file(project: Path) -> None:
+    safe = make_address("a multisig")
+    script, arguments = f"{INSTALLED}/examples/vault/GuardVault.s.sol", "(address,address,address)"
+    async with running_anvil() as anvil, open_deployer(anvil) as chain:
+        vault = await deploy_vault(project, anvil, chain, safe)
+        factory = await deploy_factory(chain)
+
+        async def run(step: str, *options: str) -> subprocess.CompletedProcess[str]:
+            command = ["script", script, "--rpc-url", anvil.http, "--sig", step + arguments]
+            return await trio.to_thread.run_sync(
+                lambda: forge(*command, factory, vault, safe, *options, cwd=project)
+            )
+
+        prepared = await run("prepare", "--broadcast", "--unlocked", "--sender", chain.governance)
+        assert prepared.returncode == 0, prepared.stderr
+
+        connected = await run("connect", "--sender", safe)
+
+        assert connected.returncode == 0, connected.stderr
+        guardian = await chain.read("GuardianFactory", factory, "predict", safe, bytes(32), bytes(32))
+        written = project / "broadcast" / "GuardVault.s.sol" / str(anvil.chain_id) / "dry-run"
+        calls = [
+            (each["function"].split("(")[0], each["transaction"]["to"], each["transaction"]["from"])
+            for each in json.loads((written / "connect-latest.json").read_text())["transactions"]
+        ]
+        assert calls == [
+            ("setAction", guardian.lower(), safe.lower()),
+            ("grantRole", vault.lower(), safe.lower()),
+        ]
 
 
 def test_settings_of_the_guide_are_those_of_the_project_that_is_tested(project: Path) -> None:

@@ -212,3 +212,20 @@ async def test_refusal_of_a_constructor_is_told(project: Path) -> None:
         assert refused.returncode != 0
         # the selector of HeaderOutOfTime(uint64,uint64,uint256)
         assert 'DeploymentFailed("QuorumVerifier", 0x2c97c426' in refused.stderr
+
+
+async def test_chain_without_the_deployment_proxy_is_named(project: Path) -> None:
+    bare = ("--disable-default-create2-deployer",)
+    async with running_anvil(arguments=bare) as anvil, open_deployer(anvil) as chain:
+        operator_set = await make_current_set(chain)
+
+        refused = await deploy_shared(
+            project,
+            anvil,
+            operator_set,
+            sender=chain.accounts[0],
+            registry_hash=operator_set.header_hash(),
+        )
+
+        assert refused.returncode != 0
+        assert "ProxyMissing(0x4e59b44847b379578588920cA78FbF26c0B4956C" in refused.stderr
