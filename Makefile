@@ -7,7 +7,7 @@ NODES ?= 7
 INCIDENT ?=
 OUT ?= .demo
 
-.PHONY: help setup contracts demo test test-python test-contracts check bench bench-gas wheel lock clean
+.PHONY: help setup contracts demo test test-python test-contracts check bench bench-gas wheel package lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s'|'
@@ -29,7 +29,8 @@ check: setup ## format, lint, types
 	ruff format --check .
 	ruff check .
 	mypy
-	cd contracts && forge fmt --check
+	cd contracts && forge fmt --check src test demo script examples
+	cd tests/contracts/consumer && forge fmt --check
 
 test-contracts: setup ## forge: unit, fuzz, invariants
 	cd contracts && forge test
@@ -50,6 +51,9 @@ bench-gas: contracts ## gas of whole transactions, as JSON lines
 wheel: contracts ## the wheel that operators install
 	python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
 
+package: contracts ## the npm archive that protocols install
+	@mkdir -p dist && cd contracts && npm pack --silent --ignore-scripts=false --pack-destination ../dist
+
 lock: setup ## pin every Python dependency with hashes
 	python -m pip install --quiet uv==0.13.8
 	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --no-annotate \
@@ -58,4 +62,4 @@ lock: setup ## pin every Python dependency with hashes
 	  --no-annotate -o requirements-node.lock
 
 clean: ## everything that was built
-	rm -rf .venv .make .demo dist contracts/node_modules contracts/{out,out-release,cache,cache-release}
+	rm -rf .venv .make .demo dist contracts/node_modules contracts/{artifacts,out,out-release,cache,cache-release}

@@ -14,7 +14,12 @@ from node.evaluate.policy import parse_policy
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted(
-    [REPOSITORY / "README.md", *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("deploy/**/*.md")]
+    [
+        REPOSITORY / "README.md",
+        *REPOSITORY.glob("docs/**/*.md"),
+        *REPOSITORY.glob("deploy/**/*.md"),
+        *REPOSITORY.glob("contracts/*.md"),
+    ]
 )
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
