@@ -11,6 +11,7 @@ from node.devnet.deployer import Deployer
 COMPARE_EQUAL, COMPARE_AT_MOST = 0, 1  # FixedCallAdapter.Compare
 THRESHOLDS_BPS = {Level.LIMIT: Bps(3334), Level.FREEZE: Bps(5000), Level.PAUSE: Bps(6667)}
 ACTION_GAS = 200_000
+SUCCESSION_TERMS = (f"0x{0:040x}", 1, 3_600, 0)  # no owner may reset; epochs as fast as a test likes, an hour's grace
 DEFAULT_DURATION_SECONDS = 3_600
 DEFAULT_COOLDOWN_SECONDS = 600
 
@@ -25,7 +26,7 @@ class Trust:
 
 async def deploy_trust(chain: Deployer, network_id: bytes, header: bytes) -> Trust:
     """The verifier of the operator set in `header`, and a guardian factory over it."""
-    verifier = await chain.deploy("QuorumVerifier", network_id, header)
+    verifier = await chain.deploy("QuorumVerifier", network_id, header, SUCCESSION_TERMS)
     implementation = await chain.deploy("Guardian", verifier)
     return Trust(verifier=verifier, factory=await chain.deploy("GuardianFactory", implementation))
 
