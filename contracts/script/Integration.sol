@@ -2,8 +2,8 @@
 pragma solidity 0.8.30;
 
 import {FixedCallAdapter} from "../src/adapters/FixedCallAdapter.sol";
-import {ActionConfig, Guardian} from "../src/guardian/Guardian.sol";
 import {GuardianFactory} from "../src/guardian/GuardianFactory.sol";
+import {ActionConfig, IGuardian} from "../src/interfaces/IGuardian.sol";
 import {Deterministic} from "./Deterministic.sol";
 
 /// @title Integration: the steps by which a protocol connects, each of them harmless when repeated
@@ -19,20 +19,20 @@ abstract contract Integration is Deterministic {
     /// @dev The guardian of `owner`, created where it is not there yet.
     function createGuardian(GuardianFactory factory, address owner, bytes32 policyHash, bytes32 salt)
         internal
-        returns (Guardian)
+        returns (IGuardian)
     {
         address at = factory.predict(owner, policyHash, salt);
-        return Guardian(at.code.length == 0 ? factory.create(owner, policyHash, salt) : at);
+        return IGuardian(at.code.length == 0 ? factory.create(owner, policyHash, salt) : at);
     }
 
     /// @dev For `pause()`, `unpause()`, `paused()`.
-    function deployPausableAdapter(Guardian guardian, address target) internal returns (address) {
+    function deployPausableAdapter(IGuardian guardian, address target) internal returns (address) {
         return deployOnce("PausableAdapter", abi.encode(guardian, target));
     }
 
     /// @dev For a fixed call that an AccessManager opens to the adapter.
     function deployAccessManagedAdapter(
-        Guardian guardian,
+        IGuardian guardian,
         address target,
         bytes memory engageCall,
         bytes memory releaseCall,
@@ -48,7 +48,7 @@ abstract contract Integration is Deterministic {
 
     /// @dev For a fixed call that only the target's owner may make; `admin` acts on the target through the adapter.
     function deployOwnerCallAdapter(
-        Guardian guardian,
+        IGuardian guardian,
         address target,
         address admin,
         bytes memory engageCall,
@@ -64,7 +64,7 @@ abstract contract Integration is Deterministic {
     }
 
     /// @dev Names an action, where it does not stand there with just these terms. The guardian's owner.
-    function allow(Guardian guardian, string memory name, ActionConfig memory config) internal {
+    function allow(IGuardian guardian, string memory name, ActionConfig memory config) internal {
         bytes32 actionId = keccak256(bytes(name));
         if (keccak256(abi.encode(guardian.action(actionId))) == keccak256(abi.encode(config))) return;
         guardian.setAction(actionId, config);

@@ -167,7 +167,7 @@ class Guardian:
     def __init__(self, address: Address, reader: ChainReader) -> None:
         self.address = address
         self._reader = reader
-        self._artifact = load_artifact("Guardian")
+        self._artifact = load_artifact("IGuardian")
 
     async def network_id(self, at: BlockRef) -> NetworkId:
         """The network that this guardian listens to."""

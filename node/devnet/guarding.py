@@ -10,13 +10,10 @@ from node.devnet.deployer import Deployer
 
 COMPARE_EQUAL, COMPARE_AT_MOST = 0, 1  # FixedCallAdapter.Compare
 THRESHOLDS_BPS = {Level.LIMIT: Bps(3334), Level.FREEZE: Bps(5000), Level.PAUSE: Bps(6667)}
-SUCCESSION = (
-    "0x" + "00" * 20,
-    1,
-    3_600,
-    0,
-)  # no owner, a second between captures, an hour of grace, no reset
+# no owner may reset, epochs as fast as a test likes, an hour of grace
+SUCCESSION = ("0x" + "00" * 20, 1, 3_600, 0)
 ACTION_GAS = 200_000
+BUDGET_WINDOW_SECONDS = 86_400
 DEFAULT_DURATION_SECONDS = 3_600
 DEFAULT_COOLDOWN_SECONDS = 600
 
@@ -59,13 +56,22 @@ async def allow_action(
     cooldown_seconds: int = DEFAULT_COOLDOWN_SECONDS,
 ) -> None:
     """Name an action in the guardian, at its level's floor."""
-    terms = (adapter, int(level), THRESHOLDS_BPS[level], ACTION_GAS, duration_seconds, cooldown_seconds)
-    await chain.send("Guardian", guardian, "setAction", compute_action_id(name), terms)
+    terms = (
+        adapter,
+        int(level),
+        THRESHOLDS_BPS[level],
+        ACTION_GAS,
+        duration_seconds,
+        cooldown_seconds,
+        4 * duration_seconds,
+        max(BUDGET_WINDOW_SECONDS, 4 * duration_seconds),
+    )
+    await chain.send("IGuardian", guardian, "setAction", compute_action_id(name), terms)
 
 
 async def approve_policy(chain: Deployer, guardian: Address, policy_hash: PolicyHash) -> None:
     """The owner's consent: from here on alerts under this policy may act."""
-    await chain.send("Guardian", guardian, "setPolicy", policy_hash)
+    await chain.send("IGuardian", guardian, "setPolicy", policy_hash)
 
 
 async def let_call(

@@ -78,7 +78,7 @@ class GuardianOnChain:
             if faulted.fault.data is None:
                 raise
             revert = _parse_revert(faulted.fault.data)
-            why = describe_revert(revert, load_artifact("Guardian"), load_artifact("QuorumVerifier"))
+            why = describe_revert(revert, load_artifact("IGuardian"), load_artifact("QuorumVerifier"))
             raise Refused(
                 Reason.CALL_REVERTED, f"guardian {self._guardian.address} would refuse: {why}"
             ) from faulted
@@ -107,11 +107,11 @@ class GuardianOnChain:
         `Refused(CALL_REVERTED)` then.
         """
         head = await self._head()
-        address, data = self._guardian.address, load_artifact("Guardian").encode("expire", action_id)
+        address, data = self._guardian.address, load_artifact("IGuardian").encode("expire", action_id)
         gas_limit = CALL_GAS + 2 * (await self._config(action_id)).min_gas
         tried = await self._reader.eth_call(address, data, head, gas=gas_limit)
         if isinstance(tried, CallReverted):
-            why = describe_revert(tried.data, load_artifact("Guardian"))
+            why = describe_revert(tried.data, load_artifact("IGuardian"))
             raise Refused(Reason.CALL_REVERTED, f"guardian {address} would not end it: {why}")
         return await self._sender.send(
             Call(chain_id=head.chain_id, to=address, data=data, gas_limit=gas_limit)

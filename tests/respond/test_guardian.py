@@ -349,7 +349,7 @@ async def test_a_target_that_does_not_let_go_costs_no_gas(ground: Ground) -> Non
     await pause_and_wait_until_over(ground)
     deployer = ground.deployer
     pauser = await deployer.read("PausableTarget", ground.target, "PAUSER_ROLE")
-    (adapter, *_) = await deployer.read("Guardian", ground.guardian, "action", compute_action_id("pause"))
+    (adapter, *_) = await deployer.read("IGuardian", ground.guardian, "action", compute_action_id("pause"))
     await deployer.send("PausableTarget", ground.target, "revokeRole", pauser, adapter)
     await ground.next_block()
     port, account = await ground.account()

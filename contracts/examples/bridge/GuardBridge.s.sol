@@ -3,7 +3,7 @@ pragma solidity 0.8.30;
 
 import {Integration} from "../../script/Integration.sol";
 import {FixedCallAdapter} from "../../src/adapters/FixedCallAdapter.sol";
-import {ActionConfig, Guardian, Level} from "../../src/guardian/Guardian.sol";
+import {ActionConfig, IGuardian, Level} from "../../src/interfaces/IGuardian.sol";
 import {GuardianFactory} from "../../src/guardian/GuardianFactory.sol";
 import {IAdapter} from "../../src/interfaces/IAdapter.sol";
 import {RootBridge} from "./RootBridge.sol";
@@ -22,7 +22,7 @@ contract GuardBridge is Integration {
     /// @notice Anyone: creates guardian and adapter. Nothing is allowed to act yet.
     function prepare(GuardianFactory factory, RootBridge bridge, address governance)
         external
-        returns (Guardian guardian, address holder)
+        returns (IGuardian guardian, address holder)
     {
         vm.startBroadcast();
         (guardian, holder) = _prepare(factory, bridge, governance);
@@ -32,7 +32,7 @@ contract GuardBridge is Integration {
     /// @notice Governance: names the action and hands the bridge to the adapter.
     function connect(GuardianFactory factory, RootBridge bridge, address governance) external {
         vm.startBroadcast(governance);
-        (Guardian guardian, address holder) = _prepare(factory, bridge, governance);
+        (IGuardian guardian, address holder) = _prepare(factory, bridge, governance);
         allow(
             guardian,
             HOLD_PAYOUTS,
@@ -42,7 +42,9 @@ contract GuardBridge is Integration {
                 thresholdBps: 6667,
                 minGas: 200_000,
                 maxDuration: 24 hours,
-                cooldown: 1 hours
+                cooldown: 1 hours,
+                budget: 72 hours,
+                window: 30 days
             })
         );
         if (bridge.owner() != holder) bridge.transferOwnership(holder);
@@ -51,7 +53,7 @@ contract GuardBridge is Integration {
 
     function _prepare(GuardianFactory factory, RootBridge bridge, address governance)
         private
-        returns (Guardian guardian, address holder)
+        returns (IGuardian guardian, address holder)
     {
         guardian = createGuardian(factory, governance, bytes32(0), bytes32(0));
         holder = deployOwnerCallAdapter(

@@ -4,7 +4,7 @@ pragma solidity 0.8.30;
 import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
 import {Integration} from "../../script/Integration.sol";
 import {FixedCallAdapter} from "../../src/adapters/FixedCallAdapter.sol";
-import {ActionConfig, Guardian, Level} from "../../src/guardian/Guardian.sol";
+import {ActionConfig, IGuardian, Level} from "../../src/interfaces/IGuardian.sol";
 import {GuardianFactory} from "../../src/guardian/GuardianFactory.sol";
 import {IAdapter} from "../../src/interfaces/IAdapter.sol";
 import {LendingMarket} from "./LendingMarket.sol";
@@ -39,7 +39,7 @@ contract GuardMarket is Integration {
     /// @param borrowCap units of the asset beyond which nothing is lent while the cap is engaged
     function prepare(GuardianFactory factory, LendingMarket market, address governance, uint256 borrowCap)
         external
-        returns (Guardian guardian, Adapters memory adapters)
+        returns (IGuardian guardian, Adapters memory adapters)
     {
         vm.startBroadcast();
         (guardian, adapters) = _prepare(factory, market, governance, borrowCap);
@@ -52,7 +52,7 @@ contract GuardMarket is Integration {
     {
         AccessManager manager = AccessManager(market.authority());
         vm.startBroadcast(governance);
-        (Guardian guardian, Adapters memory adapters) = _prepare(factory, market, governance, borrowCap);
+        (IGuardian guardian, Adapters memory adapters) = _prepare(factory, market, governance, borrowCap);
         allow(guardian, CAP, terms(adapters.cap, Level.Limit, 3334, 24 hours));
         allow(guardian, FREEZE, terms(adapters.freeze, Level.Freeze, 5000, 12 hours));
         allow(guardian, PAUSE, terms(adapters.pause, Level.Pause, 6667, 4 hours));
@@ -69,7 +69,7 @@ contract GuardMarket is Integration {
     }
 
     /// @notice The terms of each action: the milder it is, the fewer have to sign and the longer it may last.
-    function terms(address adapter, Level level, uint16 thresholdBps, uint32 maxDuration)
+    function terms(address adapter, Level level, uint16 thresholdBps, uint24 maxDuration)
         public
         pure
         returns (ActionConfig memory)
@@ -80,13 +80,15 @@ contract GuardMarket is Integration {
             thresholdBps: thresholdBps,
             minGas: 200_000,
             maxDuration: maxDuration,
-            cooldown: 1 hours
+            cooldown: 1 hours,
+            budget: 4 * maxDuration,
+            window: 90 days
         });
     }
 
     function _prepare(GuardianFactory factory, LendingMarket market, address governance, uint256 borrowCap)
         private
-        returns (Guardian guardian, Adapters memory adapters)
+        returns (IGuardian guardian, Adapters memory adapters)
     {
         guardian = createGuardian(factory, governance, bytes32(0), bytes32(0));
         adapters.cap = deployAccessManagedAdapter(

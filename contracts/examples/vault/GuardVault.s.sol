@@ -2,7 +2,7 @@
 pragma solidity 0.8.30;
 
 import {Integration} from "../../script/Integration.sol";
-import {ActionConfig, Guardian, Level} from "../../src/guardian/Guardian.sol";
+import {ActionConfig, IGuardian, Level} from "../../src/interfaces/IGuardian.sol";
 import {GuardianFactory} from "../../src/guardian/GuardianFactory.sol";
 import {IAdapter} from "../../src/interfaces/IAdapter.sol";
 import {TokenVault} from "./TokenVault.sol";
@@ -17,7 +17,7 @@ contract GuardVault is Integration {
     /// @notice Anyone: creates guardian and adapter. Nothing is allowed to act yet.
     function prepare(GuardianFactory factory, TokenVault vault, address governance)
         external
-        returns (Guardian guardian, address pauser)
+        returns (IGuardian guardian, address pauser)
     {
         vm.startBroadcast();
         (guardian, pauser) = _prepare(factory, vault, governance);
@@ -28,7 +28,7 @@ contract GuardVault is Integration {
     function connect(GuardianFactory factory, TokenVault vault, address governance) external {
         bytes32 role = vault.PAUSER_ROLE();
         vm.startBroadcast(governance);
-        (Guardian guardian, address pauser) = _prepare(factory, vault, governance);
+        (IGuardian guardian, address pauser) = _prepare(factory, vault, governance);
         allow(
             guardian,
             PAUSE,
@@ -38,7 +38,9 @@ contract GuardVault is Integration {
                 thresholdBps: 6667,
                 minGas: 150_000,
                 maxDuration: 6 hours,
-                cooldown: 1 hours
+                cooldown: 1 hours,
+                budget: 24 hours,
+                window: 30 days
             })
         );
         if (!vault.hasRole(role, pauser)) vault.grantRole(role, pauser);
@@ -47,7 +49,7 @@ contract GuardVault is Integration {
 
     function _prepare(GuardianFactory factory, TokenVault vault, address governance)
         private
-        returns (Guardian guardian, address pauser)
+        returns (IGuardian guardian, address pauser)
     {
         guardian = createGuardian(factory, governance, bytes32(0), bytes32(0));
         pauser = deployPausableAdapter(guardian, address(vault));

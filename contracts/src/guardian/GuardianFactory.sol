@@ -2,7 +2,7 @@
 pragma solidity 0.8.30;
 
 import {LibClone} from "solady/utils/LibClone.sol";
-import {Guardian} from "./Guardian.sol";
+import {IGuardianOffice} from "../interfaces/IGuardian.sol";
 
 /// @title GuardianFactory: one clone per protocol, created and initialised in one step
 /// @notice The address follows from owner, policy and salt, so whoever sends the transaction, the guardian at
@@ -22,12 +22,15 @@ contract GuardianFactory {
     }
 
     /// @notice Creates the guardian of `owner`, with a policy approved from the start (zero: none yet).
-    function create(address owner, bytes32 policyHash, bytes32 salt) external returns (address guardian) {
-        guardian = predict(owner, policyHash, salt);
+    function create(address owner, bytes32 policyHash, bytes32 salt)
+        external
+        returns (address payable guardian)
+    {
+        guardian = payable(predict(owner, policyHash, salt));
         if (guardian.code.length != 0) return guardian;
-        guardian = LibClone.cloneDeterministic(implementation, _salt(owner, policyHash, salt));
+        guardian = payable(LibClone.cloneDeterministic(implementation, _salt(owner, policyHash, salt)));
         emit GuardianCreated(guardian, owner, policyHash, salt);
-        Guardian(guardian).initialize(owner, policyHash);
+        IGuardianOffice(guardian).initialize(owner, policyHash);
     }
 
     /// @notice Address of that guardian, created or not.

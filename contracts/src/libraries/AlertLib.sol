@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
+import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
+
 /// @notice What operators claim about one block of one chain, with everything that the digest binds.
 /// @dev The list of actions travels beside it, as leaves: a guardian needs its own action in full, of the
 ///      others only the hash.
@@ -76,7 +78,9 @@ library AlertLib {
         pure
         returns (bytes32)
     {
-        return keccak256(abi.encode(ACTION_TYPEHASH, chainId, guardian, actionId, paramsHash));
+        return EfficientHashLib.hash(
+            ACTION_TYPEHASH, bytes32(chainId), bytes32(uint256(uint160(guardian))), actionId, paramsHash
+        );
     }
 
     /// @notice keccak256 over the leaves in a row.
@@ -89,43 +93,73 @@ library AlertLib {
         }
     }
 
+    // ---- fields as whole words
+    // Not checked for dirty high bits: those make another digest, which nobody has signed.
+
+    function epochOf(Alert calldata alert) internal pure returns (uint256 epoch) {
+        assembly ("memory-safe") {
+            epoch := calldataload(alert)
+        }
+    }
+
+    function verdictOf(Alert calldata alert) internal pure returns (uint256 verdict) {
+        assembly ("memory-safe") {
+            verdict := calldataload(add(alert, 256))
+        }
+    }
+
+    function observedAtOf(Alert calldata alert) internal pure returns (uint256 observedAt) {
+        assembly ("memory-safe") {
+            observedAt := calldataload(add(alert, 288))
+        }
+    }
+
+    function expiresAtOf(Alert calldata alert) internal pure returns (uint256 expiresAt) {
+        assembly ("memory-safe") {
+            expiresAt := calldataload(add(alert, 320))
+        }
+    }
+
+    /// @notice Whether the alert names a cause, or half of one.
+    function isInduced(Alert calldata alert) internal pure returns (bool induced) {
+        assembly ("memory-safe") {
+            induced := iszero(iszero(or(calldataload(add(alert, 384)), calldataload(add(alert, 416)))))
+        }
+    }
+
+    // ---- digests
+
     /// @notice What an operator may sign one alert about per epoch.
-    function slotId(Alert calldata alert) internal pure returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                SLOT_TYPEHASH,
-                alert.policyHash,
-                alert.ruleId,
-                alert.sourceChainId,
-                alert.anchorNumber,
-                alert.anchorHash,
-                alert.subject
-            )
-        );
+    /// @dev keccak256(abi.encode(SLOT_TYPEHASH, policyHash … subject)); those fields are words 2 to 7 of the alert.
+    function slotId(Alert calldata alert) internal pure returns (bytes32 slot) {
+        bytes32 typeHash = SLOT_TYPEHASH;
+        assembly ("memory-safe") {
+            let pointer := mload(0x40)
+            mstore(pointer, typeHash)
+            calldatacopy(add(pointer, 32), add(alert, 64), 192)
+            slot := keccak256(pointer, 224)
+        }
     }
 
     /// @notice The bytes that operators sign.
+    /// @dev keccak256(abi.encode(ALERT_TYPEHASH, network, epoch, headerHash, slot, verdict … causeDepth, actions));
+    ///      words 0 and 1 of the alert, and words 8 to 13. A word with dirty high bits makes another digest.
     function digest(bytes32 network, Alert calldata alert, bytes32 slot, bytes32 actions)
         internal
         pure
-        returns (bytes32)
+        returns (bytes32 hash)
     {
-        return keccak256(
-            abi.encode(
-                ALERT_TYPEHASH,
-                network,
-                alert.epoch,
-                alert.headerHash,
-                slot,
-                alert.verdict,
-                alert.observedAt,
-                alert.expiresAt,
-                alert.evidenceHash,
-                alert.causeDigest,
-                alert.causeDepth,
-                actions
-            )
-        );
+        bytes32 typeHash = ALERT_TYPEHASH;
+        assembly ("memory-safe") {
+            let pointer := mload(0x40)
+            mstore(pointer, typeHash)
+            mstore(add(pointer, 32), network)
+            calldatacopy(add(pointer, 64), alert, 64)
+            mstore(add(pointer, 128), slot)
+            calldatacopy(add(pointer, 160), add(alert, 256), 192)
+            mstore(add(pointer, 352), actions)
+            hash := keccak256(pointer, 384)
+        }
     }
 
     /// @notice What an operator signs once to prove that it holds the key which it registers.

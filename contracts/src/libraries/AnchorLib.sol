@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-/// @title AnchorLib: is this block part of this chain?
-/// @notice The chain's own memory of its blocks: BLOCKHASH for the last 256, EIP-2935 for the last 8191 where
-///         it is present. Beyond, the answer is `Unknown`: the quorum's word stands alone there.
-/// @dev On chains where `block.number` counts something else (Arbitrum), use a guardian built for them.
+/// @title AnchorLib: the chain's own memory of its blocks
+/// @notice BLOCKHASH for the last 256, EIP-2935 for the last 8191 where it is present. Beyond, nothing is known:
+///         the quorum's word stands alone there.
+/// @dev Where `block.number` counts something else, an implementation of its own is needed (`ArbitrumGuardian`).
 library AnchorLib {
-    enum Anchor {
-        Unknown,
-        Matches,
-        Differs,
-        NotPast
-    }
-
     /// @notice EIP-2935 system contract.
     address internal constant HISTORY = 0x0000F90827F1C53a10cb7A02335B175320002935;
     uint256 private constant HISTORY_GAS = 50_000;
 
-    function check(uint256 blockNumber, bytes32 hash) internal view returns (Anchor) {
-        if (blockNumber >= block.number) return Anchor.NotPast;
-        bytes32 known = blockhash(blockNumber);
-        if (known == bytes32(0)) known = _fromHistory(blockNumber);
-        if (known == bytes32(0)) return Anchor.Unknown;
-        return known == hash ? Anchor.Matches : Anchor.Differs;
+    uint256 private constant HISTORY_BLOCKS = 8191;
+    uint256 private constant BLOCKHASH_BLOCKS = 256;
+
+    /// @notice Hash of that block; zero where this chain cannot tell.
+    function blockHash(uint256 blockNumber) internal view returns (bytes32 hash) {
+        hash = blockhash(blockNumber);
+        if (hash == bytes32(0)) hash = _fromHistory(blockNumber);
+    }
+
+    /// @notice How many past blocks it can tell of; zero where it can tell of none.
+    function range() internal view returns (uint256 blocks) {
+        if (HISTORY.code.length != 0) return HISTORY_BLOCKS;
+        return blockhash(block.number - 1) == bytes32(0) ? 0 : BLOCKHASH_BLOCKS;
     }
 
     function _fromHistory(uint256 blockNumber) private view returns (bytes32 hash) {

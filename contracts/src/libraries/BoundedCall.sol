@@ -16,13 +16,8 @@ library BoundedCall {
         if (target.code.length == 0) return (false, "");
         assembly ("memory-safe") {
             ok := call(gasLimit, target, 0, add(data, 32), mload(data), 0, 0)
-            let size := returndatasize()
-            if gt(size, MAX_RETURN_BYTES) { size := MAX_RETURN_BYTES }
-            returned := mload(0x40)
-            mstore(0x40, add(returned, 288))
-            mstore(returned, size)
-            returndatacopy(add(returned, 32), 0, size)
         }
+        returned = answer();
     }
 
     /// @notice As `call`, without a change of state.
@@ -34,13 +29,8 @@ library BoundedCall {
         if (target.code.length == 0) return (false, "");
         assembly ("memory-safe") {
             ok := staticcall(gasLimit, target, add(data, 32), mload(data), 0, 0)
-            let size := returndatasize()
-            if gt(size, MAX_RETURN_BYTES) { size := MAX_RETURN_BYTES }
-            returned := mload(0x40)
-            mstore(0x40, add(returned, 288))
-            mstore(returned, size)
-            returndatacopy(add(returned, 32), 0, size)
         }
+        returned = answer();
     }
 
     /// @notice Reads one word; false unless the call succeeds and returns at least 32 bytes.
@@ -54,6 +44,32 @@ library BoundedCall {
             ok := staticcall(gasLimit, target, add(data, 32), mload(data), 0x00, 32)
             ok := and(ok, gt(returndatasize(), 31))
             if ok { word := mload(0x00) }
+        }
+    }
+
+    /// @notice The same for a function without parameters.
+    function readWord(address target, uint256 gasLimit, bytes4 selector)
+        internal
+        view
+        returns (bool ok, bytes32 word)
+    {
+        assembly ("memory-safe") {
+            mstore(0x00, selector)
+            ok := staticcall(gasLimit, target, 0x00, 4, 0x00, 32)
+            ok := and(ok, gt(returndatasize(), 31))
+            if ok { word := mload(0x00) }
+        }
+    }
+
+    /// @notice What the last call returned, MAX_RETURN_BYTES of it at most.
+    function answer() internal pure returns (bytes memory returned) {
+        assembly ("memory-safe") {
+            let size := returndatasize()
+            if gt(size, MAX_RETURN_BYTES) { size := MAX_RETURN_BYTES }
+            returned := mload(0x40)
+            mstore(0x40, add(returned, 288))
+            mstore(returned, size)
+            returndatacopy(add(returned, 32), 0, size)
         }
     }
 }

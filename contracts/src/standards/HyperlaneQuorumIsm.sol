@@ -141,8 +141,9 @@ contract HyperlaneQuorumIsm is IInterchainSecurityModule, Ownable2Step {
             revert AlertWindowInvalid(alert.observedAt, alert.expiresAt, AlertLib.MAX_TTL);
         }
         if (alert.sourceChainId != block.chainid) return;
-        AnchorLib.Anchor anchor = AnchorLib.check(alert.anchorNumber, alert.anchorHash);
-        if (anchor == AnchorLib.Anchor.NotPast || anchor == AnchorLib.Anchor.Differs) {
+        bytes32 known = AnchorLib.blockHash(alert.anchorNumber);
+        bool isOther = known != bytes32(0) && known != alert.anchorHash;
+        if (isOther || alert.anchorNumber >= block.number) {
             revert AnchorInvalid(alert.anchorNumber, alert.anchorHash);
         }
     }

@@ -5,7 +5,8 @@ import {DemoToken} from "../../demo/DemoToken.sol";
 import {GuardBridge} from "../../examples/bridge/GuardBridge.s.sol";
 import {RootBridge} from "../../examples/bridge/RootBridge.sol";
 import {OwnerCallAdapter} from "../../src/adapters/OwnerCallAdapter.sol";
-import {Guardian, Outcome} from "../../src/guardian/Guardian.sol";
+import {Outcome} from "../../src/interfaces/IGuardian.sol";
+import {IGuardianEvents} from "../../src/interfaces/IGuardianEvents.sol";
 import {Integrated} from "./Integrated.sol";
 
 contract GuardBridgeOfThisBuild is GuardBridge {
@@ -100,7 +101,7 @@ contract GuardBridgeTest is Integrated {
         guardian.adopt(keccak256(bytes(NAME)));
         advance(30 days);
 
-        vm.expectRevert(abi.encodeWithSelector(Guardian.NotActive.selector, keccak256(bytes(NAME))));
+        vm.expectRevert(abi.encodeWithSelector(IGuardianEvents.NotActive.selector, keccak256(bytes(NAME))));
         guardian.expire(keccak256(bytes(NAME)));
         expectHeldBack(forged, 1);
     }
@@ -124,7 +125,7 @@ contract GuardBridgeTest is Integrated {
 
         assertEq(bridge.owner(), owner);
         expectReadiness(NAME, "NOT_OWNER");
-        expectRefused(Guardian.ActionFailed.selector, makeAlert(), actionsOf(NAME), 0, NAME, 7);
+        expectRefused(IGuardianEvents.ActionFailed.selector, makeAlert(), actionsOf(NAME), 0, NAME, 7);
     }
 
     function test_SecondRunSendsNothing() public {

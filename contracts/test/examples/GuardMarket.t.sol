@@ -7,7 +7,8 @@ import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 import {DemoToken} from "../../demo/DemoToken.sol";
 import {GuardMarket} from "../../examples/market/GuardMarket.s.sol";
 import {LendingMarket} from "../../examples/market/LendingMarket.sol";
-import {Guardian, Outcome} from "../../src/guardian/Guardian.sol";
+import {Outcome} from "../../src/interfaces/IGuardian.sol";
+import {IGuardianEvents} from "../../src/interfaces/IGuardianEvents.sol";
 import {Alert} from "../../src/libraries/AlertLib.sol";
 import {QuorumVerifier} from "../../src/verifier/QuorumVerifier.sol";
 import {Integrated} from "./Integrated.sol";
@@ -201,7 +202,7 @@ contract GuardMarketTest is Integrated {
         expectReadiness(PAUSE_MARKET, "NO_RIGHT_TO_PAUSE");
         expectReadiness(FREEZE, bytes32(0));
         expectRefused(
-            Guardian.ActionFailed.selector, makeAlert(), actionsOf(PAUSE_MARKET), 0, PAUSE_MARKET, 7
+            IGuardianEvents.ActionFailed.selector, makeAlert(), actionsOf(PAUSE_MARKET), 0, PAUSE_MARKET, 7
         );
     }
 

@@ -6,7 +6,8 @@ import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 import {DemoToken} from "../../demo/DemoToken.sol";
 import {GuardVault} from "../../examples/vault/GuardVault.s.sol";
 import {TokenVault} from "../../examples/vault/TokenVault.sol";
-import {Guardian, Outcome} from "../../src/guardian/Guardian.sol";
+import {IGuardian, Outcome} from "../../src/interfaces/IGuardian.sol";
+import {IGuardianEvents} from "../../src/interfaces/IGuardianEvents.sol";
 import {QuorumVerifier} from "../../src/verifier/QuorumVerifier.sol";
 import {Integrated} from "./Integrated.sol";
 
@@ -59,7 +60,7 @@ contract GuardVaultTest is Integrated {
         vault.deposit(1, saver);
         vm.stopPrank();
 
-        vm.expectPartialRevert(Guardian.NotYetExpired.selector);
+        vm.expectPartialRevert(IGuardianEvents.NotYetExpired.selector);
         guardian.expire(keccak256("pause"));
         expireAfter(NAME, 6 hours);
         vm.prank(saver);
@@ -87,13 +88,13 @@ contract GuardVaultTest is Integrated {
         vault.revokeRole(role, pauser);
 
         expectReadiness(NAME, "NO_RIGHT_TO_PAUSE");
-        expectRefused(Guardian.ActionFailed.selector, makeAlert(), actionsOf(NAME), 0, NAME, 7);
+        expectRefused(IGuardianEvents.ActionFailed.selector, makeAlert(), actionsOf(NAME), 0, NAME, 7);
         assertFalse(vault.paused());
     }
 
     function test_SecondRunSendsNothing() public {
         vm.startStateDiffRecording();
-        (Guardian again, address sameAdapter) = script.prepare(factory, vault, owner);
+        (IGuardian again, address sameAdapter) = script.prepare(factory, vault, owner);
         script.connect(factory, vault, owner);
         expectNoTransaction(vm.stopAndReturnStateDiff());
 

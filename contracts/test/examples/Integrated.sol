@@ -2,7 +2,8 @@
 pragma solidity 0.8.30;
 
 import {VmSafe} from "forge-std/Vm.sol";
-import {Guardian, Outcome} from "../../src/guardian/Guardian.sol";
+import {Guardian} from "../../src/guardian/Guardian.sol";
+import {Outcome} from "../../src/interfaces/IGuardian.sol";
 import {GuardianFactory} from "../../src/guardian/GuardianFactory.sol";
 import {DemoToken} from "../../demo/DemoToken.sol";
 import {Alert} from "../../src/libraries/AlertLib.sol";

@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 /// @title HostileTarget: a pausable that misbehaves on demand. For tests.
 contract HostileTarget {
+    /// @notice How `pause` and `unpause` behave.
     enum Mode {
         Honest,
         Reverts,
@@ -13,9 +14,21 @@ contract HostileTarget {
         CallsBack
     }
 
+    /// @notice How `paused` answers.
+    enum Answer {
+        Honest,
+        Always,
+        Never,
+        Reverts,
+        BurnsGas,
+        Megabytes,
+        Garbage
+    }
+
     address public pauser;
-    bool public paused;
+    bool public isPaused;
     Mode public mode;
+    Answer public answer;
     address public calledBack;
     bytes public callBackData;
     bytes public callBackAnswer;
@@ -27,6 +40,10 @@ contract HostileTarget {
 
     function setMode(Mode mode_) external {
         mode = mode_;
+    }
+
+    function setAnswer(Answer answer_) external {
+        answer = answer_;
     }
 
     function setCallBack(address to, bytes calldata data) external {
@@ -43,10 +60,31 @@ contract HostileTarget {
         _change(false);
     }
 
+    function paused() external view returns (bool) {
+        if (answer == Answer.Always) return true;
+        if (answer == Answer.Never) return false;
+        if (answer == Answer.Reverts) revert("no");
+        if (answer == Answer.BurnsGas) {
+            while (true) {}
+        }
+        if (answer == Answer.Megabytes) {
+            assembly {
+                return(0, 1000000)
+            }
+        }
+        if (answer == Answer.Garbage) {
+            assembly {
+                mstore(0, 2)
+                return(0, 32)
+            }
+        }
+        return isPaused;
+    }
+
     function _change(bool to) private {
         if (mode == Mode.Reverts) revert("no");
         if (mode == Mode.IgnoresPause) return;
-        paused = to;
+        isPaused = to;
         if (mode == Mode.BurnsGas) {
             while (true) {}
         }

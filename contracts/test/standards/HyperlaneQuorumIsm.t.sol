@@ -34,7 +34,7 @@ contract HyperlaneQuorumIsmTest is Guarded {
     }
 
     /// @dev The message is looked at on its own chain.
-    function makeClear() internal view returns (Alert memory alert) {
+    function makeClearance() internal view returns (Alert memory alert) {
         alert = makeAlert();
         alert.verdict = AlertLib.VERDICT_CLEAR;
         alert.subject = keccak256(message);
@@ -66,7 +66,7 @@ contract HyperlaneQuorumIsmTest is Guarded {
     // ---- accepted
 
     function test_ClearedMessageIsDelivered() public {
-        mailbox.process(metadataOf(makeClear()), message);
+        mailbox.process(metadataOf(makeClearance()), message);
 
         assertEq(app.last(), "hello");
         assertEq(ism.moduleType(), ISM_UNUSED);
@@ -78,13 +78,13 @@ contract HyperlaneQuorumIsmTest is Guarded {
         leaves_[1] = leavesFor(ism)[0];
         leaves_[2] = leafOf(8453, address(guardian), PAUSE, "x");
 
-        mailbox.process(metadataOf(makeClear(), leaves_, 1, none()), message);
+        mailbox.process(metadataOf(makeClearance(), leaves_, 1, none()), message);
 
         assertEq(app.last(), "hello");
     }
 
     function test_ClearHoldsUntilItExpires() public {
-        bytes memory metadata = metadataOf(makeClear());
+        bytes memory metadata = metadataOf(makeClearance());
 
         vm.warp(vm.getBlockTimestamp() + TTL);
         mailbox.process(metadata, message);
@@ -95,7 +95,7 @@ contract HyperlaneQuorumIsmTest is Guarded {
     // ---- what was cleared
 
     function test_RevertIf_TheClearIsAboutAnotherMessage() public {
-        bytes memory metadata = metadataOf(makeClear());
+        bytes memory metadata = metadataOf(makeClearance());
         bytes32 cleared = keccak256(message);
         message = messageOf("another");
 
@@ -108,7 +108,7 @@ contract HyperlaneQuorumIsmTest is Guarded {
     function testFuzz_RevertIf_AByteOfTheMessageIsAltered(uint256 at, uint8 mask) public {
         at = bound(at, 0, message.length - 1);
         vm.assume(mask != 0);
-        bytes memory metadata = metadataOf(makeClear());
+        bytes memory metadata = metadataOf(makeClearance());
         message[at] = bytes1(uint8(message[at]) ^ mask);
 
         vm.expectPartialRevert(HyperlaneQuorumIsm.SubjectMismatch.selector);
@@ -116,7 +116,7 @@ contract HyperlaneQuorumIsmTest is Guarded {
     }
 
     function test_RevertIf_TheVerdictIsThreat() public {
-        Alert memory threat = makeClear();
+        Alert memory threat = makeClearance();
         threat.verdict = AlertLib.VERDICT_THREAT;
 
         expectRefusal(
@@ -125,7 +125,7 @@ contract HyperlaneQuorumIsmTest is Guarded {
     }
 
     function test_RevertIf_PolicyIsNotTheApprovedOne() public {
-        Alert memory alert = makeClear();
+        Alert memory alert = makeClearance();
         alert.policyHash = keccak256("another");
 
         expectRefusal(
@@ -139,7 +139,7 @@ contract HyperlaneQuorumIsmTest is Guarded {
     function test_RevertIf_NoPolicyIsApproved() public {
         vm.prank(owner);
         ism.approve(bytes32(0), 6667);
-        Alert memory alert = makeClear();
+        Alert memory alert = makeClearance();
         alert.policyHash = bytes32(0);
 
         expectRefusal(
@@ -148,7 +148,7 @@ contract HyperlaneQuorumIsmTest is Guarded {
     }
 
     function test_RevertIf_OwnerHasApprovedAnotherPolicySince() public {
-        bytes memory metadata = metadataOf(makeClear());
+        bytes memory metadata = metadataOf(makeClearance());
         vm.prank(owner);
         ism.approve("next", 6667);
 
@@ -167,12 +167,12 @@ contract HyperlaneQuorumIsmTest is Guarded {
             abi.encodeWithSelector(
                 HyperlaneQuorumIsm.LeafMismatch.selector, leavesFor(other)[0], leavesFor(ism)[0]
             ),
-            metadataOf(makeClear(), leavesFor(other), 0, none())
+            metadataOf(makeClearance(), leavesFor(other), 0, none())
         );
     }
 
     function test_T22_RevertIf_ClearedOnAnotherChain() public {
-        bytes memory metadata = metadataOf(makeClear());
+        bytes memory metadata = metadataOf(makeClearance());
         bytes32 cleared = leavesFor(ism)[0];
 
         vm.chainId(10);
@@ -189,32 +189,32 @@ contract HyperlaneQuorumIsmTest is Guarded {
         leaves_[0] = leafOf(block.chainid, address(ism), PAUSE, "");
         expectRefusal(
             abi.encodeWithSelector(HyperlaneQuorumIsm.LeafMismatch.selector, leaves_[0], expected),
-            metadataOf(makeClear(), leaves_, 0, none())
+            metadataOf(makeClearance(), leaves_, 0, none())
         );
         leaves_[0] = leafOf(block.chainid, address(ism), DELIVER, "x");
         expectRefusal(
             abi.encodeWithSelector(HyperlaneQuorumIsm.LeafMismatch.selector, leaves_[0], expected),
-            metadataOf(makeClear(), leaves_, 0, none())
+            metadataOf(makeClearance(), leaves_, 0, none())
         );
     }
 
     function test_RevertIf_LeafIsNotWhereItShouldBe() public {
         expectRefusal(
             abi.encodeWithSelector(HyperlaneQuorumIsm.LeafIndexOutOfRange.selector, 1, 1),
-            metadataOf(makeClear(), leavesFor(ism), 1, none())
+            metadataOf(makeClearance(), leavesFor(ism), 1, none())
         );
         bytes32[] memory many = new bytes32[](17);
         many[0] = leavesFor(ism)[0];
         expectRefusal(
             abi.encodeWithSelector(HyperlaneQuorumIsm.LeafCountInvalid.selector, 17, 16),
-            metadataOf(makeClear(), many, 0, none())
+            metadataOf(makeClearance(), many, 0, none())
         );
     }
 
     // ---- when
 
     function test_RevertIf_ClearHasExpired() public {
-        Alert memory alert = makeClear();
+        Alert memory alert = makeClearance();
         bytes memory metadata = metadataOf(alert);
 
         vm.warp(alert.expiresAt + 1);
@@ -227,7 +227,7 @@ contract HyperlaneQuorumIsmTest is Guarded {
     }
 
     function test_T25_RevertIf_ClearIsFromTheFutureOrLivesTooLong() public {
-        Alert memory alert = makeClear();
+        Alert memory alert = makeClearance();
         alert.observedAt += 1;
         expectRefusal(
             abi.encodeWithSelector(
@@ -251,7 +251,7 @@ contract HyperlaneQuorumIsmTest is Guarded {
     // ---- where it was looked at
 
     function test_AnchorOnThisChainIsHeldAgainstIt() public {
-        Alert memory alert = makeClear();
+        Alert memory alert = makeClearance();
         alert.sourceChainId = block.chainid;
 
         mailbox.process(metadataOf(alert), message);
@@ -260,7 +260,7 @@ contract HyperlaneQuorumIsmTest is Guarded {
     }
 
     function test_RevertIf_AnchorIsNoBlockOfThisChain() public {
-        Alert memory alert = makeClear();
+        Alert memory alert = makeClearance();
         alert.sourceChainId = block.chainid;
         alert.anchorHash = keccak256("never was");
         expectRefusal(
@@ -270,7 +270,7 @@ contract HyperlaneQuorumIsmTest is Guarded {
             metadataOf(alert)
         );
 
-        alert = makeClear();
+        alert = makeClearance();
         alert.sourceChainId = block.chainid;
         alert.anchorNumber = vm.getBlockNumber();
         expectRefusal(
@@ -286,15 +286,15 @@ contract HyperlaneQuorumIsmTest is Guarded {
     function test_T19_RevertIf_WeightIsBelowTheOwnersShare() public {
         expectRefusal(
             abi.encodeWithSelector(QuorumVerifier.QuorumNotReached.selector, 400, 700, 6667),
-            metadataOf(makeClear(), leavesFor(ism), 0, list(0, 1, 2))
+            metadataOf(makeClearance(), leavesFor(ism), 0, list(0, 1, 2))
         );
         vm.prank(owner);
         ism.approve(POLICY, 9999);
         expectRefusal(
             abi.encodeWithSelector(QuorumVerifier.QuorumNotReached.selector, 600, 700, 9999),
-            metadataOf(makeClear(), leavesFor(ism), 0, list(0))
+            metadataOf(makeClearance(), leavesFor(ism), 0, list(0))
         );
-        mailbox.process(metadataOf(makeClear()), message);
+        mailbox.process(metadataOf(makeClearance()), message);
     }
 
     function testFuzz_RevertIf_MetadataIsNone(bytes calldata metadata) public {

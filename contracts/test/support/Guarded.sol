@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {ActionConfig, Guardian, Level, Outcome} from "../../src/guardian/Guardian.sol";
+import {Guardian} from "../../src/guardian/Guardian.sol";
 import {GuardianFactory} from "../../src/guardian/GuardianFactory.sol";
+import {ActionConfig, ActionState, IGuardian, Level, Outcome} from "../../src/interfaces/IGuardian.sol";
 import {IAdapter} from "../../src/interfaces/IAdapter.sol";
 import {PausableAdapter} from "../../src/adapters/PausableAdapter.sol";
 import {Alert, AlertLib} from "../../src/libraries/AlertLib.sol";
@@ -13,12 +14,14 @@ import {Network} from "./Network.sol";
 abstract contract Guarded is Network {
     bytes32 internal constant POLICY = keccak256("policy");
     bytes32 internal constant PAUSE = keccak256("pause");
-    uint32 internal constant DURATION = 4 hours;
-    uint32 internal constant COOLDOWN = 10 minutes;
+    uint24 internal constant DURATION = 4 hours;
+    uint24 internal constant COOLDOWN = 10 minutes;
+    uint24 internal constant BUDGET = 16 hours;
+    uint24 internal constant WINDOW = 1 days;
     uint64 internal constant TTL = 1 hours;
 
     address internal owner = makeAddr("owner");
-    Guardian internal guardian;
+    IGuardian internal guardian;
     HostileTarget internal target;
     PausableAdapter internal adapter;
 
@@ -34,9 +37,29 @@ abstract contract Guarded is Network {
         advance(1 minutes);
     }
 
-    function newGuardian(bytes32 salt) internal returns (Guardian) {
+    function newGuardian(bytes32 salt) internal returns (IGuardian) {
         GuardianFactory factory = new GuardianFactory(address(new Guardian(verifier)));
-        return Guardian(factory.create(owner, POLICY, salt));
+        return IGuardian(factory.create(owner, POLICY, salt));
+    }
+
+    /// @dev Another action of the same guardian, on a target of its own.
+    function addAction(bytes32 actionId, Level level, uint16 thresholdBps)
+        internal
+        returns (HostileTarget target_)
+    {
+        target_ = new HostileTarget();
+        ActionConfig memory config = pauseConfig();
+        config.adapter = IAdapter(address(new PausableAdapter(address(guardian), address(target_))));
+        (config.level, config.thresholdBps) = (level, thresholdBps);
+        target_.setPauser(address(config.adapter));
+        configure(actionId, config);
+    }
+
+    /// @dev Sets an action, and lets time pass so that new alerts are younger than it.
+    function configure(bytes32 actionId, ActionConfig memory config) internal {
+        vm.prank(owner);
+        guardian.setAction(actionId, config);
+        advance(1);
     }
 
     function pauseConfig() internal view returns (ActionConfig memory) {
@@ -46,7 +69,9 @@ abstract contract Guarded is Network {
             thresholdBps: 6667,
             minGas: 150_000,
             maxDuration: DURATION,
-            cooldown: COOLDOWN
+            cooldown: COOLDOWN,
+            budget: BUDGET,
+            window: WINDOW
         });
     }
 
@@ -119,11 +144,33 @@ abstract contract Guarded is Network {
     }
 
     function deliver(Alert memory alert) internal returns (Outcome) {
-        bytes32[] memory leaves_ = leavesOf(PAUSE, "");
-        return guardian.respond(alert, leaves_, 0, PAUSE, "", certifyAlert(alert, leaves_));
+        return deliver(alert, PAUSE);
     }
 
-    function untilOf(bytes32 actionId) internal view returns (uint64 until) {
-        (until,,,) = guardian.state(actionId);
+    function deliver(Alert memory alert, bytes32 actionId) internal returns (Outcome) {
+        bytes32[] memory leaves_ = leavesOf(actionId, "");
+        return guardian.respond(alert, leaves_, 0, actionId, "", certifyAlert(alert, leaves_));
+    }
+
+    function makeClear() internal view returns (Alert memory alert) {
+        alert = makeAlert();
+        alert.verdict = AlertLib.VERDICT_CLEAR;
+    }
+
+    function deliverClear(Alert memory alert, bytes32 actionId) internal returns (Outcome) {
+        bytes32[] memory leaves_ = leavesOf(actionId, "");
+        return guardian.clear(alert, leaves_, 0, actionId, "", certifyAlert(alert, leaves_));
+    }
+
+    function copy(Alert memory alert) internal pure returns (Alert memory) {
+        return abi.decode(abi.encode(alert), (Alert));
+    }
+
+    function stateOf(bytes32 actionId) internal view returns (ActionState memory) {
+        return guardian.state(actionId);
+    }
+
+    function untilOf(bytes32 actionId) internal view returns (uint40) {
+        return guardian.state(actionId).until;
     }
 }
