@@ -209,6 +209,19 @@ contract AlertEquivocationTest is Accused {
         assertEq(stake.slashableOf(alice), 100e18, "half of what was left");
     }
 
+    function test_SameSlotInAnotherEpochIsAnotherFault() public {
+        Conflict memory before = valid();
+        pass(INTERVAL);
+        captured = captureEpoch();
+        slash(before);
+        first = makeStatement(captured, 7, 1);
+        second = makeStatement(captured, 7, 2);
+
+        assertEq(slash(valid()), 1);
+
+        assertEq(stake.slashableOf(alice), 100e18);
+    }
+
     function test_T36_EffectIsTheSameWhoeverReports() public {
         Conflict memory conflict = valid();
         uint256 snapshot = vm.snapshotState();
@@ -631,6 +644,20 @@ contract HandoverEquivocationTest is Accused {
             conflict,
             abi.encodeWithSelector(OperatorRegistry.EvidenceExpired.selector, until + 1, until)
         );
+    }
+
+    function test_HandoversOfAnotherSetAreAnotherFault() public {
+        pass(INTERVAL);
+        Epoch memory next = captureEpoch();
+        Conflict memory conflict = makeHandovers(captured, 1, captured.headerHash, ALICE);
+        registry.slashForHandovers(1, captured.headerHash, NEXT, OTHER, conflict);
+
+        conflict = makeHandovers(next, 2, next.headerHash, ALICE);
+        assertEq(registry.slashForHandovers(2, next.headerHash, NEXT, OTHER, conflict), 1);
+        conflict = makeHandovers(next, 2, keccak256("of another kind"), ALICE);
+        assertEq(registry.slashForHandovers(2, keccak256("of another kind"), NEXT, OTHER, conflict), 1);
+
+        assertEq(stake.slashableOf(alice), 50e18);
     }
 
     function test_HandoverAndAlertAreTwoFaults() public {
