@@ -64,6 +64,14 @@ contract OwnerCallAdapterTest is AdapterProperties {
         assertEq(bridge.minimumDelay(), delay);
     }
 
+    function testFuzz_LongerDelayOfGovernanceCountsAsEngaged(uint256 delay) public {
+        grantRight();
+        vm.prank(governance);
+        owner.execute(abi.encodeCall(Bridge.setMinimumDelay, (delay)));
+
+        assertEq(adapter.engaged(), delay >= DELAY);
+    }
+
     function test_GovernanceTakesOwnershipOut() public {
         grantRight();
         vm.startPrank(governance);
