@@ -129,7 +129,7 @@ contract Guardian is IGuardianResponse, GuardianChecks {
             // What has no effect is at the sender's cost, else a batch could be stuffed at the tank's.
             else _gasAtStart -= gasBefore - gasleft();
         }
-        if (isPaid) _refund(DELIVERY_OVERHEAD_GAS);
+        if (isPaid) _refundDelivery(certificate.length);
     }
 
     /// @inheritdoc IGuardianResponse
@@ -151,7 +151,7 @@ contract Guardian is IGuardianResponse, GuardianChecks {
         Quorum memory quorum = _certify(alert, actionLeaves, terms.thresholdBps(), certificate);
         bool released = _end(actionId, standing, block.timestamp);
         emit Cleared(quorum.digest, actionId, uint40(block.timestamp), released);
-        _refund(DELIVERY_OVERHEAD_GAS);
+        _refundDelivery(certificate.length);
         return Outcome.Acted;
     }
 
@@ -218,7 +218,7 @@ contract Guardian is IGuardianResponse, GuardianChecks {
         Quorum memory quorum = _certify(alert, actionLeaves, terms.thresholdBps(), certificate);
         _book(action, actionId, standing, quorum);
         if (!isRestricted) AdapterLib.engage(terms.adapter(), actionId, terms.minGas(), params);
-        _refund(DELIVERY_OVERHEAD_GAS);
+        _refundDelivery(certificate.length);
         return Outcome.Acted;
     }
 

@@ -99,6 +99,23 @@ contract AccessManagedAdapterTest is AdapterProperties {
         assertEq(adapter.engaged(), limit <= LIMIT);
     }
 
+    function testFuzz_WithEqualOnlyTheVeryValueCountsAsEngaged(uint256 limit) public {
+        vm.assume(limit != LIMIT);
+        adapter = new AccessManagedAdapter(
+            guardian,
+            target,
+            abi.encodeCall(Vault.setWithdrawLimit, (LIMIT)),
+            "",
+            abi.encodeWithSignature("withdrawLimit()"),
+            FixedCallAdapter.Compare.Equal,
+            bytes32(LIMIT)
+        );
+        setLimit(limit);
+        assertFalse(adapter.engaged());
+        setLimit(LIMIT);
+        assertTrue(adapter.engaged());
+    }
+
     function test_SecondEngageKeepsWhatStoodBeforeTheFirst() public {
         grantRight();
         setLimit(500e18);

@@ -49,6 +49,11 @@ abstract contract AdapterProperties is Test {
         return true;
     }
 
+    /// @dev Share of the weight that it asks for beyond its level's floor, bps.
+    function floorBps() internal pure virtual returns (uint16) {
+        return 0;
+    }
+
     // ---- steps
 
     function engage() internal {
@@ -99,6 +104,10 @@ abstract contract AdapterProperties is Test {
         adapter.engage(params);
 
         assertFalse(isRestricted());
+    }
+
+    function test_AsksForNoMoreWeightThanItsEffectDeserves() public view {
+        assertEq(adapter.floorBps(), floorBps());
     }
 
     function test_ReadinessNamesTheMissingRight() public {

@@ -5,11 +5,14 @@ import {Test} from "forge-std/Test.sol";
 import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+import {IERC4626} from "@openzeppelin/contracts/interfaces/IERC4626.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 import {DemoToken} from "../../demo/DemoToken.sol";
 import {Vault} from "../../demo/Vault.sol";
 import {OutflowLimitedVault} from "../../src/adapters/outflow/OutflowLimitedVault.sol";
 import {OutflowLimiter} from "../../src/adapters/outflow/OutflowLimiter.sol";
+import {CallingToken} from "../mocks/CallingToken.sol";
 
 /// @dev Over OpenZeppelin's ERC4626, which the demonstration's vault is.
 contract OutflowLimitedVaultTest is Test {
@@ -137,10 +140,38 @@ contract OutflowLimitedVaultTest is Test {
         assertLe(wrapper.redeem(mostShares, alice, alice), limit);
     }
 
-    function test_SharesWithinTheLimitMayLeaveWhole() public {
-        deposit(alice, LIMIT);
-        assertEq(wrapper.maxRedeem(alice), wrapper.balanceOf(alice));
-        assertEq(wrapper.maxWithdraw(alice), LIMIT);
+    /// @dev At any price, however it rounds.
+    function testFuzz_SharesWorthTheLimitMayLeaveWhole(uint96 assets, uint96 earned) public {
+        deposit(bob, 5e18);
+        earn(bound(earned, 0, 1e27));
+        uint256 shares = deposit(alice, bound(assets, 1e10, 1e27));
+        uint256 worth = wrapper.previewRedeem(shares);
+        vm.prank(governance);
+        wrapper.setOutflowLimit(worth);
+
+        assertEq(wrapper.maxRedeem(alice), shares);
+        vm.prank(alice);
+        wrapper.redeem(shares, alice, alice);
+        assertEq(wrapper.outflowLeft(), 0);
+    }
+
+    function test_TellsOfWhatComesAndGoes() public {
+        vm.startPrank(alice);
+        vm.expectEmit(address(wrapper));
+        emit IERC4626.Deposit(alice, bob, 4e18, 4e18);
+        wrapper.deposit(4e18, bob);
+        vm.expectEmit(address(wrapper));
+        emit IERC4626.Deposit(alice, bob, 3e18, 3e18);
+        wrapper.mint(3e18, bob);
+        vm.stopPrank();
+
+        vm.startPrank(bob);
+        vm.expectEmit(address(wrapper));
+        emit IERC4626.Withdraw(bob, alice, bob, 2e18, 2e18);
+        wrapper.withdraw(2e18, alice, bob);
+        vm.expectEmit(address(wrapper));
+        emit IERC4626.Withdraw(bob, alice, bob, 1e18, 1e18);
+        wrapper.redeem(1e18, alice, bob);
     }
 
     function test_LimitOfTheVaultItselfHoldsToo() public {
@@ -206,6 +237,41 @@ contract OutflowLimitedVaultTest is Test {
         assertEq(wrapper.mint(2e18, alice), 2e18);
         assertEq(before - token.balanceOf(alice), 2e18);
         assertEq(token.balanceOf(address(wrapper)), 0);
+    }
+
+    /// @dev Between the vault's books and the wrapper's nobody gets a turn.
+    function test_T33_NothingReentersFromWithinATransfer() public {
+        CallingToken hooked = new CallingToken();
+        vault = new Vault(address(manager), hooked, "Vault", "V");
+        wrapper = new OutflowLimitedVault(vault, governance, WINDOW, LIMIT, "Limited", "LV");
+        hooked.mint(alice, 100e18);
+        vm.startPrank(alice);
+        hooked.approve(address(wrapper), type(uint256).max);
+        wrapper.deposit(5e18, alice);
+        bytes[4] memory outer = [
+            abi.encodeCall(wrapper.deposit, (1e18, alice)),
+            abi.encodeCall(wrapper.mint, (1e18, alice)),
+            abi.encodeCall(wrapper.withdraw, (1e18, alice, alice)),
+            abi.encodeCall(wrapper.redeem, (1e18, alice, alice))
+        ];
+        // What the token could do in its own name.
+        bytes[4] memory inner = [
+            abi.encodeCall(wrapper.deposit, (0, alice)),
+            abi.encodeCall(wrapper.mint, (0, alice)),
+            abi.encodeCall(wrapper.withdraw, (0, alice, address(hooked))),
+            abi.encodeCall(wrapper.redeem, (0, alice, address(hooked)))
+        ];
+
+        for (uint256 i = 0; i < 16; i++) {
+            hooked.setHook(address(wrapper), inner[i % 4]);
+            (bool ok,) = address(wrapper).call(outer[i / 4]);
+            assertTrue(ok);
+            assertFalse(hooked.hookOk());
+            assertEq(
+                hooked.hookAnswer(),
+                abi.encodePacked(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector)
+            );
+        }
     }
 
     function testFuzz_RevertIf_AnybodyButTheOwnerSetsTheLimit(address caller) public {

@@ -64,6 +64,14 @@ contract OwnerCallAdapterTest is AdapterProperties {
         assertEq(bridge.minimumDelay(), delay);
     }
 
+    function testFuzz_LongerDelayOfGovernanceCountsAsEngaged(uint256 delay) public {
+        grantRight();
+        vm.prank(governance);
+        owner.execute(abi.encodeCall(Bridge.setMinimumDelay, (delay)));
+
+        assertEq(adapter.engaged(), delay >= DELAY);
+    }
+
     function test_GovernanceTakesOwnershipOut() public {
         grantRight();
         vm.startPrank(governance);
@@ -90,6 +98,8 @@ contract OwnerCallAdapterTest is AdapterProperties {
 
     function test_AdminMovesInTwoSteps() public {
         address next = makeAddr("next");
+        vm.expectEmit(address(owner));
+        emit Administered.AdminOffered(governance, next);
         vm.prank(governance);
         owner.offerAdmin(next);
         assertEq(owner.admin(), governance);
@@ -113,6 +123,20 @@ contract OwnerCallAdapterTest is AdapterProperties {
         vm.prank(next);
         vm.expectRevert(abi.encodeWithSelector(Administered.NotAdmin.selector, next));
         owner.acceptAdmin();
+    }
+
+    function test_TellsOfItsFirstAdmin() public {
+        vm.expectEmit();
+        emit Administered.AdminChanged(address(0), governance);
+        construct(guardian, target);
+    }
+
+    function test_TellsOfWhatTheAdminDid() public {
+        grantRight();
+        vm.expectEmit(address(owner));
+        emit OwnerCallAdapter.Executed(Bridge.setMinimumDelay.selector, 0);
+        vm.prank(governance);
+        owner.execute(abi.encodeCall(Bridge.setMinimumDelay, (5)));
     }
 
     function test_RevertIf_AdminIsZero() public {
