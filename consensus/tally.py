@@ -106,7 +106,7 @@ class Tally:
         self,
         network_id: NetworkId,
         *,
-        max_slots: int = 8_192,
+        max_slots: int = 16_384,
         max_alerts_per_slot: int = 256,
         max_pending: int = 1_024,
     ) -> None:

@@ -60,7 +60,7 @@ REFRESH_BLOCKS = 20  # how often the registry is asked for a new epoch
 # What fits through each door before the sender waits, or is refused where it is a stranger
 HEADS = 64  # a minute of a fast chain
 ALERTS = 256  # every rule of a large policy at one block
-ATTESTATIONS = 1_024  # an incident's burst of 128 operators, eight alerts
+ATTESTATIONS = 1_024  # an incident's burst of 256 operators, four alerts
 CERTIFICATES = 256
 QUESTIONS = 64  # members' claims that wait to be looked into; more are dropped and counted
 EFFECTS = 64

@@ -49,6 +49,7 @@ AUDITED_VERSION = "0.8.1"
 GOSSIPSUB_PROTOCOL = TProtocol("/meshsub/1.1.0")
 
 MAX_CONNECTIONS = 300
+"""All other operators of the largest set, and some that come with the next one or only pull."""
 MAX_STREAMS_PER_PEER = 32
 """Long-lived ones are two (pubsub, direct) each way; ping and identify come and go."""
 MAX_HANDSHAKES_PER_ADDRESS = 16

@@ -23,8 +23,8 @@ from node.gossip.open_attestations import OpenAttestations
 from node.gossip.seen import SeenPayloads
 from node.gossip.transport import Addresses, GossipTransport, PeerId, Received, TransportStatistics
 
-MAX_SEEN_PAYLOADS = 16_384
-"""32 bytes each; a day of 128 operators at ordinary rates, a minute of them at full budget."""
+MAX_SEEN_PAYLOADS = 32_768
+"""32 bytes each; 128 of every operator of the largest set."""
 MAX_OPEN = 1_024
 FIRST_PAUSE_SECONDS = 3.0
 LONGEST_PAUSE_SECONDS = 30.0

@@ -14,7 +14,7 @@ from consensus.bls import GROUP_ORDER, Purpose, SecretKey
 from consensus.certificate import Certificate, encode_certificate, verify_certificate
 from consensus.equivocation import is_proven
 from consensus.errors import Reason, Refused
-from consensus.operators import OperatorSet
+from consensus.operators import MAX_OPERATORS, OperatorSet
 from consensus.tally import (
     MAX_DIGESTS_PER_OPERATOR,
     MAX_EPOCHS,
@@ -438,6 +438,35 @@ def test_alerts_per_slot_are_bounded_but_known_ones_still_grow() -> None:
 
     assert [each.alert for each in outcome.new] == [other_alert(1)]
     assert reasons(outcome) == [Reason.TALLY_FULL]
+
+
+def test_less_than_a_third_of_the_largest_set_cannot_fill_a_slot() -> None:
+    largest = make_operator_set((1_000,) * MAX_OPERATORS)
+    tally = make_tally(largest)
+    liars = range((MAX_OPERATORS - 1) // 3)
+    lies = [
+        make_attestation(other_alert(MAX_DIGESTS_PER_OPERATOR * index + number, operator_set=largest), index)
+        for index in liars
+        for number in range(MAX_DIGESTS_PER_OPERATOR)
+    ]
+    truth = make_alert(largest)
+
+    flooded = tally.add(lies, NOW)
+    tally.add(sign_all(truth, range(len(liars), MAX_OPERATORS)), NOW)
+
+    assert len(flooded.new) == len(lies)
+    assert Level.PAUSE in tally.levels(truth.digest())
+
+
+def test_an_operator_of_the_largest_set_still_has_room() -> None:
+    largest = make_operator_set((1_000,) * MAX_OPERATORS)
+
+    outcome = make_tally(largest).add(
+        [make_attestation(alert_in_slot(number, largest)) for number in range(30)], NOW
+    )
+
+    assert len(outcome.new) == 21
+    assert reasons(outcome) == [Reason.QUOTA_EXCEEDED] * 9
 
 
 # --- time and epochs

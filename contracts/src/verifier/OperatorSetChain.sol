@@ -139,9 +139,14 @@ abstract contract OperatorSetChain is IQuorumVerifier {
 
     // ---- anyone
 
-    /// @notice Lets epoch e + 1 take over from epoch e. Already there: returns false and does nothing.
+    /// @notice Lets epoch e + 1 take over from epoch e. Already there: returns false and does nothing. For anybody.
+    /// @dev Reverts with HandoverConflict where the epoch has another set; HeaderOutOfTime, HeaderInvalid and
+    ///      SetLength for a set that could not act; ResetPending, EpochNotNext, SetNotInstalled, HeaderExpired,
+    ///      PreviousMismatch and CapturedTooEarly where it does not follow the current one; and, as the
+    ///      implementation says, where either set has not signed with more than two thirds.
     /// @param outgoing certificate of set e over the handover's digest
     /// @param incoming certificate of set e + 1 over the same digest
+    /// @return installed whether the set was not there yet
     function handover(bytes calldata outgoing, bytes calldata incoming) public returns (bool installed) {
         bytes calldata nextSet = _setOf(incoming);
         bytes32 nextHash = keccak256(nextSet);
@@ -163,7 +168,10 @@ abstract contract OperatorSetChain is IQuorumVerifier {
         return true;
     }
 
-    /// @notice Several handovers in a row, for a chain that missed some.
+    /// @notice Several handovers in a row, for a chain that missed some: all of them or none. For anybody.
+    /// @dev Reverts with PairsMismatch, and as `handover`. What is there already stalls nothing.
+    /// @param outgoing certificates of the sets that hand over, oldest first
+    /// @param incoming certificates of the sets that take over, in the same order
     /// @return installed number of sets that were not there yet
     function handovers(bytes[] calldata outgoing, bytes[] calldata incoming)
         external
@@ -177,7 +185,8 @@ abstract contract OperatorSetChain is IQuorumVerifier {
         }
     }
 
-    /// @notice Ends a reset whose time has come.
+    /// @notice Ends a reset whose time has come. For anybody.
+    /// @dev Reverts with NoReset, with ResetPending before its time, with HeaderExpired when the named set has ended.
     function finishReset() external {
         Reset memory reset = _reset;
         if (reset.next == bytes32(0)) revert NoReset();
@@ -193,7 +202,11 @@ abstract contract OperatorSetChain is IQuorumVerifier {
 
     // ---- the owner
 
-    /// @notice Names the set that shall act after `resetDelay`; until then none may. A second call starts anew.
+    /// @notice Names the set that shall act after `resetDelay`; until then none may. A second call starts anew, with
+    ///         the whole delay. For the owner.
+    /// @dev Reverts with NotOwner, EpochNotLater, HeaderExpired where the set ends before the reset does, and
+    ///      SetLength, HeaderOutOfTime or HeaderInvalid for a set that could not act.
+    /// @param set the set's bytes, as this chain keeps it; the header comes first
     function startReset(bytes calldata set) external onlyOwner {
         HeaderLib.Header memory next = _parse(set);
         if (next.epoch <= _times.epoch) revert EpochNotLater(next.epoch, _times.epoch);
@@ -213,7 +226,8 @@ abstract contract OperatorSetChain is IQuorumVerifier {
         emit ResetStarted(next.epoch, keccak256(set), set, readyAt);
     }
 
-    /// @notice Takes a reset back: the set that acted before it acts again.
+    /// @notice Takes a reset back: the set that acted before it acts again, without its predecessor. For the owner.
+    /// @dev Reverts with NotOwner and NoReset.
     function cancelReset() external onlyOwner {
         if (_reset.next == bytes32(0)) revert NoReset();
         _currentSet = _reset.held;

@@ -323,6 +323,8 @@ contract DeployVerifierTest is Network {
     }
 
     function test_RevertIf_HeaderLengthDiffers() public {
+        vm.expectRevert(abi.encodeWithSelector(OperatorSetChain.SetLength.selector, 10, 302));
+        new QuorumVerifier(NETWORK_ID, new bytes(10), successionTerms());
         vm.expectRevert(abi.encodeWithSelector(OperatorSetChain.SetLength.selector, 303, 302));
         new QuorumVerifier(NETWORK_ID, bytes.concat(header, hex"00"), successionTerms());
     }

@@ -261,6 +261,10 @@ contract ResetTest is Succession {
     }
 
     function test_RevertIf_NamedSetIsNoHeader() public {
+        // Far too short: nothing of it may be read.
+        expectStartRefused(
+            abi.encodeWithSelector(OperatorSetChain.SetLength.selector, 10, 302), new bytes(10)
+        );
         expectStartRefused(
             abi.encodeWithSelector(OperatorSetChain.SetLength.selector, 301, 302), slice(later.header, 0, 301)
         );
