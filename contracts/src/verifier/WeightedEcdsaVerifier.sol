@@ -9,7 +9,7 @@ import {QuorumLib} from "../libraries/QuorumLib.sol";
 import {OperatorSetChain, SuccessionTerms} from "./OperatorSetChain.sol";
 
 /// @title WeightedEcdsaVerifier: one ECDSA signature per signer, checked against one operator set
-/// @notice Design. For chains without the BLS12-381 precompiles, and cheaper than a pairing below about 35
+/// @notice Design. For chains without the BLS12-381 precompiles, and cheaper than a pairing below about 33
 ///         operators. OperatorSetChain says which sets may act. A set's bytes are the BLS header, which alerts
 ///         name on every chain, and an address and a weight for each operator; a certificate carries the set and
 ///         as many signatures as the threshold needs. Quorum is settled before the first signature is looked at.
