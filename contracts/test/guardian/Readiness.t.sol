@@ -2,12 +2,7 @@
 pragma solidity 0.8.30;
 
 import {GuardianOffice} from "../../src/guardian/GuardianOffice.sol";
-import {
-    ActionConfig,
-    IGuardianEvents,
-    Level,
-    TankTerms
-} from "../../src/interfaces/IGuardianEvents.sol";
+import {ActionConfig, IGuardianEvents, Level, TankTerms} from "../../src/interfaces/IGuardianEvents.sol";
 import {IAdapter} from "../../src/interfaces/IAdapter.sol";
 import {HostileTarget} from "../mocks/HostileTarget.sol";
 import {Guarded} from "../support/Guarded.sol";

@@ -81,9 +81,8 @@ contract TankTest is Guarded {
 
     function respondCall(Alert memory alert, bytes32 actionId) private view returns (bytes memory) {
         bytes32[] memory leaves_ = leavesOf(actionId, "");
-        return abi.encodeCall(
-            guardian.respond, (alert, leaves_, 0, actionId, "", certifyAlert(alert, leaves_))
-        );
+        return
+            abi.encodeCall(guardian.respond, (alert, leaves_, 0, actionId, "", certifyAlert(alert, leaves_)));
     }
 
     function respondCall() private view returns (bytes memory) {
@@ -395,8 +394,7 @@ contract TankTest is Guarded {
     }
 
     function test_TermsReadBackAsSet() public {
-        TankTerms memory terms =
-            TankTerms({maxPerResponse: 5, maxPerWindow: 10, window: 180 days, tipCap: 7});
+        TankTerms memory terms = TankTerms({maxPerResponse: 5, maxPerWindow: 10, window: 180 days, tipCap: 7});
         vm.expectEmit(address(guardian));
         emit IGuardianEvents.TankSet(terms, 0);
         vm.prank(owner);

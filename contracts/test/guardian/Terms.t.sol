@@ -51,9 +51,7 @@ contract TermsTest is Guarded {
                 abi.encodeWithSelector(IGuardianEvents.ThresholdBelowFloor.selector, level, bps, floor)
             );
         } else if (bps >= 10_000) {
-            vm.expectRevert(
-                abi.encodeWithSelector(IGuardianEvents.ThresholdUnreachable.selector, bps, 9999)
-            );
+            vm.expectRevert(abi.encodeWithSelector(IGuardianEvents.ThresholdUnreachable.selector, bps, 9999));
         }
         vm.prank(owner);
         guardian.setAction(PAUSE, config);
@@ -70,10 +68,7 @@ contract TermsTest is Guarded {
             expectConfigRefused(
                 config,
                 abi.encodeWithSelector(
-                    IGuardianEvents.ThresholdBelowFloor.selector,
-                    level,
-                    config.thresholdBps,
-                    floors[level]
+                    IGuardianEvents.ThresholdBelowFloor.selector, level, config.thresholdBps, floors[level]
                 )
             );
             config.thresholdBps = floors[level];
@@ -118,9 +113,7 @@ contract TermsTest is Guarded {
         (config.budget, config.window) = (budget, window);
         expectConfigRefused(
             config,
-            abi.encodeWithSelector(
-                IGuardianEvents.BudgetInvalid.selector, budget, window, DURATION, 180 days
-            )
+            abi.encodeWithSelector(IGuardianEvents.BudgetInvalid.selector, budget, window, DURATION, 180 days)
         );
     }
 
@@ -234,9 +227,7 @@ contract TermsTest is Guarded {
     function expectGraceRefused(bytes32 graceAction, uint24 graceSeconds, uint24 max) private {
         vm.prank(owner);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IGuardianEvents.GraceInvalid.selector, graceAction, graceSeconds, max
-            )
+            abi.encodeWithSelector(IGuardianEvents.GraceInvalid.selector, graceAction, graceSeconds, max)
         );
         guardian.setLiftTerms(
             PAUSE, LiftTerms({minHold: 0, graceAction: graceAction, graceSeconds: graceSeconds})
