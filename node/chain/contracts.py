@@ -57,7 +57,11 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionConfig:
-    """What a guardian's owner fixed for one action."""
+    """What a guardian's owner fixed for one action: at most `budget_seconds` of it in every window.
+
+    An action of level alert restricts nothing: its adapter is the zero address, and all but its threshold and
+    cooldown are zero.
+    """
 
     adapter: Address
     level: Level
@@ -65,6 +69,8 @@ class ActionConfig:
     min_gas: int
     max_duration_seconds: Seconds
     cooldown_seconds: Seconds
+    budget_seconds: Seconds
+    window_seconds: Seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +78,11 @@ class ActionState:
     """Where one action stands; `until` is zero when the network holds no restriction."""
 
     until: Seconds
-    last_ended_at: Seconds
+    started_at: Seconds
     observed_after: Seconds
+    last_ended_at: Seconds
+    budget_full_at: Seconds
+    is_grace: bool
     owner_lifted: bool
 
 
@@ -181,10 +190,9 @@ class Guardian:
 
     async def action(self, action_id: ActionId, at: BlockRef) -> ActionConfig | None:
         """What the owner fixed for this action; None where there is no such action."""
-        ((adapter, level, threshold_bps, min_gas, max_duration, cooldown),) = await self._view(
-            "action", action_id, at=at
-        )
-        if int(adapter, 16) == 0:
+        (config,) = await self._view("action", action_id, at=at)
+        adapter, level, threshold_bps, min_gas, max_duration, cooldown, budget, window = config
+        if threshold_bps == 0:
             return None
         return ActionConfig(
             adapter=address_from_hex(adapter),
@@ -193,15 +201,22 @@ class Guardian:
             min_gas=min_gas,
             max_duration_seconds=Seconds(max_duration),
             cooldown_seconds=Seconds(cooldown),
+            budget_seconds=Seconds(budget),
+            window_seconds=Seconds(window),
         )
 
     async def state(self, action_id: ActionId, at: BlockRef) -> ActionState:
         """Where this action stands."""
-        until, last_ended_at, observed_after, owner_lifted = await self._view("state", action_id, at=at)
+        (
+            (until, started_at, observed_after, last_ended_at, budget_full_at, is_grace, owner_lifted),
+        ) = await self._view("state", action_id, at=at)
         return ActionState(
             until=Seconds(until),
-            last_ended_at=Seconds(last_ended_at),
+            started_at=Seconds(started_at),
             observed_after=Seconds(observed_after),
+            last_ended_at=Seconds(last_ended_at),
+            budget_full_at=Seconds(budget_full_at),
+            is_grace=is_grace,
             owner_lifted=owner_lifted,
         )
 

@@ -63,7 +63,7 @@ async def measure(network: LocalNetwork[Tripwire], alerts: int) -> list[Alert]:
         done.append(alert)
         print(f"alert {number + 1} of {alerts}", file=sys.stderr, end="\r", flush=True)
         await _mined(network, await wire.lift())
-        until = (await home.read("Guardian", wire.guardian, "state", PAUSE))[0]
+        until = (await home.read("IGuardian", wire.guardian, "state", PAUSE))[0]
         assert until == 0, "the owner's lift did not end the restriction"
     return done
 

@@ -34,7 +34,7 @@ class Tripwire:
     async def lift(self) -> str:
         """The owner lifts; the transaction's hash."""
         home = self.ground.home
-        data = home.encode("Guardian", "lift", PAUSE)
+        data = home.encode("IGuardian", "lift", PAUSE)
         return await home.submit({"from": home.governance, "to": self.guardian, "data": data})
 
 

@@ -96,7 +96,7 @@ async def test_commands_of_the_guide_connect_a_vault_and_disconnect_it(project: 
         *_, is_ready, reason, addresses = connected.stdout.decode().splitlines()
         assert (is_ready, int(reason, 16)) == ("true", 0)
         factory, guardian = addresses.split()
-        approved = await chain.read("Guardian", Address(guardian), "policyHash")
+        approved = await chain.read("IGuardian", Address(guardian), "policyHash")
         assert approved != bytes(32)
 
         sent = await chain.pool.call("eth_getTransactionCount", (chain.governance, "latest"))
@@ -109,7 +109,7 @@ async def test_commands_of_the_guide_connect_a_vault_and_disconnect_it(project: 
         left = await run_guide([f"GUARDIAN={guardian}", blocks[5]], project=project, **variables)
 
         assert left.returncode == 0, left.stderr.decode()
-        assert await chain.read("Guardian", Address(guardian), "policyHash") == bytes(32)
+        assert await chain.read("IGuardian", Address(guardian), "policyHash") == bytes(32)
 
 
 async def test_multisig_finds_its_calls_in_a_file(project: Path) -> None:

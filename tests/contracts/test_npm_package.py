@@ -174,7 +174,7 @@ async def test_deployment_is_the_same_on_every_chain_and_nothing_the_second_time
         assert await transactions_of(chain, chain.accounts[0]) == 3
         assert await chain.read("QuorumVerifier", Address(deployed["verifier"]), "networkId") == NETWORK_ID
         guardian = Address(deployed["implementation"])
-        assert await chain.read("Guardian", guardian, "verifier") == deployed["verifier"]
+        assert await chain.read("IGuardian", guardian, "verifier") == deployed["verifier"]
         factory = Address(deployed["factory"])
         assert await chain.read("GuardianFactory", factory, "implementation") == deployed["implementation"]
 
