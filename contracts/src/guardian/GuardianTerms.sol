@@ -66,7 +66,7 @@ abstract contract GuardianTerms is IGuardianOffice, GuardianStorage, Ownable {
     }
 
     /// @inheritdoc IGuardianOffice
-    function removeAction(bytes32 actionId) external onlyOwner {
+    function removeAction(bytes32 actionId) external onlyOwner nonReentrant {
         if (!_actions[actionId].terms.isSet()) revert UnknownAction(actionId);
         uint256 until = _actions[actionId].standing.until();
         if (until != 0) revert ActionActive(actionId, uint40(until));
