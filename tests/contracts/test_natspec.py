@@ -61,7 +61,10 @@ def entries() -> list[Entry]:
 
 def read_entries(contract: str) -> Iterator[Entry]:
     """Of the contract in the file of its name; what stands beside it there is for its own use."""
-    built = json.loads((RELEASE / f"{contract}.sol" / f"{contract}.json").read_text())
+    path = RELEASE / f"{contract}.sol" / f"{contract}.json"
+    if not path.exists():  # a file of types and of libraries for them
+        return
+    built = json.loads(path.read_text())
     metadata = json.loads(built["rawMetadata"])
     theirs = {
         signature_of(each)

@@ -2,9 +2,10 @@
 pragma solidity 0.8.30;
 
 import {Test} from "forge-std/Test.sol";
-import {ActionConfig, Guardian, Level} from "@tocsin/contracts/src/guardian/Guardian.sol";
+import {Guardian} from "@tocsin/contracts/src/guardian/Guardian.sol";
 import {GuardianFactory} from "@tocsin/contracts/src/guardian/GuardianFactory.sol";
 import {IAdapter} from "@tocsin/contracts/src/interfaces/IAdapter.sol";
+import {ActionConfig, IGuardian, Level} from "@tocsin/contracts/src/interfaces/IGuardian.sol";
 import {IQuorumVerifier} from "@tocsin/contracts/src/interfaces/IQuorumVerifier.sol";
 import {Switch} from "../src/Switch.sol";
 import {SwitchAdapter} from "../src/SwitchAdapter.sol";
@@ -33,7 +34,7 @@ contract SwitchAdapterTest is Test {
 
     function test_GuardianTakesTheAdapterAndAnswersForIt() public {
         GuardianFactory factory = new GuardianFactory(address(new Guardian(new YesVerifier())));
-        Guardian guardian = Guardian(factory.create(address(this), keccak256("policy"), 0));
+        IGuardian guardian = IGuardian(factory.create(address(this), keccak256("policy"), 0));
         address predicted = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
         Switch target = new Switch(predicted);
         SwitchAdapter adapter = new SwitchAdapter(address(guardian), address(target));
@@ -43,7 +44,9 @@ contract SwitchAdapterTest is Test {
             thresholdBps: 6667,
             minGas: 150_000,
             maxDuration: 1 hours,
-            cooldown: 1 hours
+            cooldown: 1 hours,
+            budget: 4 hours,
+            window: 1 days
         });
 
         guardian.setAction(OFF, config);
