@@ -129,7 +129,7 @@ contract Guardian is IGuardianResponse, GuardianChecks {
             // What has no effect is at the sender's cost, else a batch could be stuffed at the tank's.
             else _gasAtStart -= gasBefore - gasleft();
         }
-        if (isPaid) _refund(DELIVERY_OVERHEAD_GAS);
+        if (isPaid) _refundDelivery(certificate.length);
     }
 
     /// @inheritdoc IGuardianResponse
@@ -151,7 +151,7 @@ contract Guardian is IGuardianResponse, GuardianChecks {
         Quorum memory quorum = _certify(alert, actionLeaves, terms.thresholdBps(), certificate);
         bool released = _end(actionId, standing, block.timestamp);
         emit Cleared(quorum.digest, actionId, uint40(block.timestamp), released);
-        _refund(DELIVERY_OVERHEAD_GAS);
+        _refundDelivery(certificate.length);
         return Outcome.Acted;
     }
 
@@ -179,8 +179,10 @@ contract Guardian is IGuardianResponse, GuardianChecks {
         }
         bool isRestricted = AdapterLib.isRestricted(terms.adapter());
         if (isRestricted && standing.until() == 0) return Outcome.AlreadyActive;
-        _book(action, actionId, _admit(alert, actionId, terms, standing), quorum);
+        standing = _admit(alert, actionId, terms, standing);
+        action.standing = standing;
         if (!isRestricted) AdapterLib.engage(terms.adapter(), actionId, terms.minGas(), item.params);
+        _emitResponded(actionId, standing, quorum);
         return Outcome.Acted;
     }
 
@@ -216,9 +218,10 @@ contract Guardian is IGuardianResponse, GuardianChecks {
         if (isRestricted && standing.until() == 0) return Outcome.AlreadyActive;
         standing = _admit(alert, actionId, terms, standing);
         Quorum memory quorum = _certify(alert, actionLeaves, terms.thresholdBps(), certificate);
-        _book(action, actionId, standing, quorum);
+        action.standing = standing;
         if (!isRestricted) AdapterLib.engage(terms.adapter(), actionId, terms.minGas(), params);
-        _refund(DELIVERY_OVERHEAD_GAS);
+        _emitResponded(actionId, standing, quorum);
+        _refundDelivery(certificate.length);
         return Outcome.Acted;
     }
 
@@ -253,9 +256,7 @@ contract Guardian is IGuardianResponse, GuardianChecks {
         });
     }
 
-    /// @dev The book comes first, then the target.
-    function _book(Action storage action, bytes32 actionId, Standing standing, Quorum memory quorum) private {
-        action.standing = standing;
+    function _emitResponded(bytes32 actionId, Standing standing, Quorum memory quorum) private {
         emit Responded(quorum.digest, actionId, uint40(standing.until()), quorum.epoch, quorum.signedWeight);
     }
 

@@ -50,7 +50,7 @@ abstract contract GuardianEnds is GuardianTerms, GuardianRestrictions {
         if (block.timestamp < endedAt) revert NotYetExpired(uint40(endedAt), block.timestamp);
         bool released = _end(actionId, standing, endedAt);
         emit Expired(actionId, uint40(endedAt), released);
-        _refund(EXPIRY_OVERHEAD_GAS);
+        _refundExpiry();
     }
 
     // ---- itself

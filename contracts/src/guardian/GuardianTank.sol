@@ -11,33 +11,44 @@ import {GuardianStorage} from "./GuardianStorage.sol";
 ///         only speak, and reverts are paid by who sent them.
 ///
 ///         A submitter chooses its gas price, its bytes and its address. So the price is held to the base fee and
-///         the owner's tip, the gas outside of the execution is a constant and not what the bytes cost, one
-///         transaction gets at most `maxPerResponse`, and all together `maxPerWindow` in every window. The
-///         payment is the last thing that happens, under the lock, with little gas; who refuses it gets nothing.
+///         the owner's tip; of the bytes only the certificate's are paid, whose number the verifier has checked, the
+///         rest is a constant; one transaction gets at most `maxPerResponse`, and all together `maxPerWindow` in
+///         every window. The payment is the last thing that happens, under the lock, with little gas; who
+///         refuses it gets nothing.
 abstract contract GuardianTank is GuardianStorage {
-    /// @notice Gas of a delivery outside of what is measured: base, calldata of one certificate in which nobody
-    ///         is absent, and the payment itself.
-    uint256 internal constant DELIVERY_OVERHEAD_GAS = 50_000;
+    /// @notice Gas of a delivery outside of what is measured: base, calldata without the certificate, the
+    ///         payment itself.
+    uint256 internal constant DELIVERY_OVERHEAD_GAS = 41_000;
+
+    /// @notice Gas of one byte of a certificate; some are zeros, and cheaper.
+    uint256 internal constant CERTIFICATE_BYTE_GAS = 15;
 
     /// @notice Gas of an `expire` outside of what is measured.
-    uint256 internal constant EXPIRY_OVERHEAD_GAS = 38_000;
+    uint256 internal constant EXPIRY_OVERHEAD_GAS = 35_000;
 
     /// @notice Gas that the receiver of a payment gets.
     uint256 internal constant PAYMENT_GAS = 10_000;
 
     // ---- internals
 
-    /// @dev Pays the caller. An empty tank costs one look at the balance.
-    function _refund(uint256 overheadGas) internal {
-        if (address(this).balance != 0) _pay(_gasAtStart - gasleft() + overheadGas);
+    /// @dev Pays the caller for a delivery. An empty tank costs one look at the balance.
+    function _refundDelivery(uint256 certificateBytes) internal {
+        if (address(this).balance == 0) return;
+        _pay(DELIVERY_OVERHEAD_GAS + CERTIFICATE_BYTE_GAS * certificateBytes);
     }
 
-    function _pay(uint256 gasUsed) private {
+    /// @dev Pays the caller for an `expire`.
+    function _refundExpiry() internal {
+        if (address(this).balance != 0) _pay(EXPIRY_OVERHEAD_GAS);
+    }
+
+    function _pay(uint256 overheadGas) private {
         Tank memory terms = _tank;
         if (terms.maxPerResponse == 0) return;
         uint256 cap = TimeBudget.left(terms.budgetFullAt, block.timestamp, terms.maxPerWindow, terms.window);
         if (cap > terms.maxPerResponse) cap = terms.maxPerResponse;
         if (cap > address(this).balance) cap = address(this).balance;
+        uint256 gasUsed = _gasAtStart - gasleft() + overheadGas;
         uint256 amountWei = GasRefund.amountWei(gasUsed, tx.gasprice, block.basefee, terms.tipCap, cap);
         if (amountWei == 0) return;
 

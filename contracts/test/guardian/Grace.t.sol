@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {IGuardianEvents, Level, LiftTerms, Outcome} from "../../src/interfaces/IGuardianEvents.sol";
-import {IGuardianOffice} from "../../src/interfaces/IGuardian.sol";
+import {ActionConfig, IGuardianEvents, Level, LiftTerms} from "../../src/interfaces/IGuardianEvents.sol";
 import {HostileTarget} from "../mocks/HostileTarget.sol";
 import {Guarded} from "../support/Guarded.sol";
 
@@ -165,35 +164,22 @@ contract GraceTest is Guarded {
     }
 
     function test_ReleaseDoesNotWaitForAGraceWithoutBudget() public {
-        for (uint256 i = 0; i < 2; ++i) {
-            deliver(makeAlert(), CALM);
-            vm.warp(untilOf(CALM));
-            guardian.expire(CALM);
-            advance(COOLDOWN + 1);
-            if (untilOf(PAUSE) < vm.getBlockTimestamp()) {
-                guardian.expire(PAUSE);
-                advance(COOLDOWN + 1);
-            }
-        }
-        // Use the rest of it as graces.
-        while (guardian.budgetLeft(CALM) >= GRACE) {
-            deliver(makeAlert());
-            vm.startPrank(owner);
-            guardian.lift(PAUSE);
-            guardian.adopt(CALM);
-            vm.stopPrank();
-            liquidations.unpause();
-            deliver(makeAlert(), CALM);
-            vm.warp(untilOf(CALM));
-            guardian.expire(CALM);
-            advance(COOLDOWN + 1);
-        }
-        if (untilOf(PAUSE) == 0) deliver(makeAlert());
+        ActionConfig memory config = guardian.action(CALM);
+        config.budget = 2 * DURATION;
+        configure(CALM, config);
+        deliver(makeAlert(), CALM);
+        vm.warp(untilOf(CALM));
+        guardian.expire(CALM);
+        uint256 availableAt = stateOf(CALM).budgetFullAt + GRACE * 6 - WINDOW;
 
-        vm.prank(owner);
-        guardian.lift(PAUSE);
+        vm.expectEmit(address(guardian));
+        emit IGuardianEvents.GraceFailed(
+            CALM, PAUSE, abi.encodeWithSelector(IGuardianEvents.BudgetSpent.selector, CALM, availableAt)
+        );
+        guardian.expire(PAUSE);
 
         assertFalse(target.paused());
+        assertFalse(liquidations.paused());
     }
 
     /// @dev Skipping the grace by sending little gas would let a liquidator strike at once.
@@ -221,12 +207,19 @@ contract GraceTest is Guarded {
     }
 
     function test_GraceIsCutToTheActionsOwnLength() public {
-        vm.startPrank(owner);
-        guardian.setLiftTerms(PAUSE, LiftTerms({minHold: 0, graceAction: CALM, graceSeconds: DURATION}));
-        // The owner shortens the action later, and forgets the grace that leans on it.
-        (bool ok,) = address(guardian).call(abi.encodeCall(IGuardianOffice.removeAction, (CALM)));
-        assertTrue(ok);
-        vm.stopPrank();
+        ActionConfig memory config = guardian.action(CALM);
+        config.maxDuration = GRACE / 2;
+        configure(CALM, config);
+
+        vm.prank(owner);
+        guardian.lift(PAUSE);
+
+        assertEq(untilOf(CALM), vm.getBlockTimestamp() + GRACE / 2);
+    }
+
+    function test_ReleaseDoesNotWaitForAGraceThatTheOwnerRemoved() public {
+        vm.prank(owner);
+        guardian.removeAction(CALM);
 
         vm.expectEmit(address(guardian));
         emit IGuardianEvents.GraceFailed(
