@@ -179,8 +179,10 @@ contract Guardian is IGuardianResponse, GuardianChecks {
         }
         bool isRestricted = AdapterLib.isRestricted(terms.adapter());
         if (isRestricted && standing.until() == 0) return Outcome.AlreadyActive;
-        _book(action, actionId, _admit(alert, actionId, terms, standing), quorum);
+        standing = _admit(alert, actionId, terms, standing);
+        action.standing = standing;
         if (!isRestricted) AdapterLib.engage(terms.adapter(), actionId, terms.minGas(), item.params);
+        _emitResponded(actionId, standing, quorum);
         return Outcome.Acted;
     }
 
@@ -216,8 +218,9 @@ contract Guardian is IGuardianResponse, GuardianChecks {
         if (isRestricted && standing.until() == 0) return Outcome.AlreadyActive;
         standing = _admit(alert, actionId, terms, standing);
         Quorum memory quorum = _certify(alert, actionLeaves, terms.thresholdBps(), certificate);
-        _book(action, actionId, standing, quorum);
+        action.standing = standing;
         if (!isRestricted) AdapterLib.engage(terms.adapter(), actionId, terms.minGas(), params);
+        _emitResponded(actionId, standing, quorum);
         _refundDelivery(certificate.length);
         return Outcome.Acted;
     }
@@ -253,9 +256,7 @@ contract Guardian is IGuardianResponse, GuardianChecks {
         });
     }
 
-    /// @dev The book comes first, then the target.
-    function _book(Action storage action, bytes32 actionId, Standing standing, Quorum memory quorum) private {
-        action.standing = standing;
+    function _emitResponded(bytes32 actionId, Standing standing, Quorum memory quorum) private {
         emit Responded(quorum.digest, actionId, uint40(standing.until()), quorum.epoch, quorum.signedWeight);
     }
 
