@@ -39,14 +39,14 @@ class Tripwire:
 
 
 async def deploy_tripwire(ground: Ground) -> tuple[Tripwire, Path]:
-    """Deploy it under a guardian without a cooldown."""
+    """Deploy it under a guardian with the shortest cooldown."""
     home = ground.home
     token = await home.deploy("DemoToken", "Wire", "WIRE")
     target = await home.deploy("PausableTarget", home.governance)
     guardian = await create_guardian(home, ground.home_trust)
     adapter = await home.deploy("PausableAdapter", guardian, target)
     await home.send("PausableTarget", target, "grantRole", keccak256(b"PAUSER_ROLE"), adapter)
-    await allow_action(home, guardian, name="pause", adapter=adapter, level=Level.PAUSE, cooldown_seconds=0)
+    await allow_action(home, guardian, name="pause", adapter=adapter, level=Level.PAUSE, cooldown_seconds=1)
     watched = home.accounts[5]
     policy = ground.directory / "tripwire.yaml"
     policy.write_text(

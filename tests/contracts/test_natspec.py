@@ -70,7 +70,7 @@ def read_entries(contract: str) -> Iterator[Entry]:
         signature_of(each)
         for source in metadata["sources"]
         if source.startswith("node_modules/")
-        for other in (RELEASE / Path(source).name).glob("*.json")
+        for other in RELEASE.rglob(f"{Path(source).name}/*.json")
         for each in json.loads(other.read_text())["abi"]
         if each["type"] in BOOKS
     }

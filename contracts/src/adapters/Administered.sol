@@ -13,7 +13,9 @@ abstract contract Administered {
     /// @notice Has been offered to become `admin`.
     address public pendingAdmin;
 
+    /// @notice The admin's place was offered; it stays as it is until accepted.
     event AdminOffered(address indexed admin, address indexed pendingAdmin);
+    /// @notice Somebody else is the admin from here on.
     event AdminChanged(address indexed previous, address indexed admin);
 
     /// @notice The admin given at construction is nobody.

@@ -48,8 +48,11 @@ struct Withdrawal {
 contract EmergencyWithdrawalAdapter is TargetAdapter, Administered {
     /// @notice Bounds of delay and window, seconds.
     uint32 public constant MIN_DELAY = 1 hours;
+    /// @notice Least time in which a withdrawal may be carried out, seconds.
     uint32 public constant MIN_WINDOW = 1 hours;
+    /// @notice Longest delay that may be fixed, seconds.
     uint32 public constant MAX_DELAY = 7 days;
+    /// @notice Longest time in which a withdrawal may be carried out, seconds.
     uint32 public constant MAX_WINDOW = 7 days;
 
     /// @notice Gas kept back for reading the balances afterwards, and the event.
@@ -65,6 +68,7 @@ contract EmergencyWithdrawalAdapter is TargetAdapter, Administered {
 
     /// @notice Seconds from the schedule to the first moment of execution, and from then to the last.
     uint32 public immutable delaySeconds;
+    /// @notice Time in which a withdrawal may be carried out after its delay, seconds.
     uint32 public immutable windowSeconds;
 
     /// @notice Gas that the target gets at least.
@@ -80,9 +84,13 @@ contract EmergencyWithdrawalAdapter is TargetAdapter, Administered {
     /// @notice A withdrawal was executed and is not yet acknowledged.
     bool public executed;
 
+    /// @notice The withdrawal may be carried out in this span, unix seconds.
     event Scheduled(uint64 readyAt, uint64 closesAt);
+    /// @notice The withdrawal was taken back before it happened.
     event Cancelled(address indexed by);
+    /// @notice The fixed call was made.
     event Withdrawn(address indexed asset, address indexed recipient, uint256 units);
+    /// @notice The admin has seen the withdrawal; the adapter can be used again.
     event Acknowledged();
 
     /// @notice The recipient may not be nobody, the target or this adapter.

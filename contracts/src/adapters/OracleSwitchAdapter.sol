@@ -32,6 +32,7 @@ contract OracleSwitchAdapter is SettingAdapter {
 
     /// @notice Place of the answer, and of its time, in what the fallback returns.
     uint8 public immutable answerIndex;
+    /// @notice Place of the time in the fallback's answer, in words.
     uint8 public immutable updatedAtIndex;
 
     /// @notice Oldest answer that will do, seconds; zero: not asked.

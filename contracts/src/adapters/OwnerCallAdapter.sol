@@ -11,6 +11,7 @@ import {FixedCallAdapter} from "./FixedCallAdapter.sol";
 ///
 ///         Storage: as FixedCallAdapter; slots 5 and 6 of Administered.
 contract OwnerCallAdapter is FixedCallAdapter, Administered {
+    /// @notice The admin called the target as its owner.
     event Executed(bytes4 indexed selector, uint256 valueWei);
 
     constructor(

@@ -32,6 +32,7 @@ contract StepAdapter is SettingAdapter {
     /// @notice Unix seconds of the last step; zero before the first.
     uint64 public lastStepAt;
 
+    /// @notice The value was lowered by one step.
     event Stepped(uint256 previous, uint256 value);
 
     /// @notice The floor may not be zero.

@@ -12,6 +12,7 @@ contract GuardianFactory {
     /// @notice Code behind every clone.
     address public immutable implementation;
 
+    /// @notice A guardian was created and belongs to `owner`.
     event GuardianCreated(address indexed guardian, address indexed owner, bytes32 policyHash, bytes32 salt);
 
     error ImplementationHasNoCode(address implementation);

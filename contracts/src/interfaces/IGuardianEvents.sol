@@ -133,18 +133,29 @@ interface IGuardianEvents {
     event GraceFailed(bytes32 indexed actionId, bytes32 indexed ended, bytes reason);
     /// @notice The owner cut the guardian off. What could not be released keeps its state and can be tried again.
     event Disconnected();
+    /// @notice A target did not let go during a disconnection; the restriction stays in the book.
     event ReleaseFailed(bytes32 indexed actionId, bytes reason);
 
+    /// @notice The owner allowed an action or changed its terms. The first time no all-clear may end it yet.
     event ActionSet(bytes32 indexed actionId, ActionConfig config, uint40 observedAfter, uint40 budgetFullAt);
+    /// @notice The owner took an action away, and with it its lift terms and its predecessor.
     event ActionRemoved(bytes32 indexed actionId);
+    /// @notice The owner said how restrictions of this action may end, and what follows.
     event LiftTermsSet(bytes32 indexed actionId, LiftTerms terms);
+    /// @notice The owner named the limit that must be in force before an induced alert may use this action.
     event PredecessorSet(bytes32 indexed actionId, bytes32 predecessor);
+    /// @notice The owner approved a policy; zero: none.
     event PolicySet(bytes32 indexed policyHash);
+    /// @notice The owner fixed the longest chain of causes that an alert may have.
     event MaxCauseDepthSet(uint8 maxCauseDepth);
+    /// @notice The owner declared on whose guardians this protocol depends.
     event DependenciesSet(Dependency[] dependencies);
 
+    /// @notice The owner fixed what the tank pays.
     event TankSet(TankTerms terms, uint40 budgetFullAt);
+    /// @notice Ether came into the tank by a call; what comes without one has no event.
     event Deposited(address indexed from, uint256 amountWei);
+    /// @notice The owner took ether out of the tank.
     event Withdrawn(address indexed to, uint256 amountWei);
     /// @notice The tank paid for a transaction's gas.
     event Refunded(address indexed to, uint256 amountWei, uint40 budgetFullAt);

@@ -55,9 +55,13 @@ contract BondedStake is IStakeSource {
 
     /// @notice `returned` of the stake came back from its way out, the rest from the operator's balance.
     event Bonded(address indexed operator, uint256 added, uint256 returned, uint256 bonded);
+    /// @notice Stake stopped to count and is on its way out.
     event Unbonding(address indexed operator, uint256 removed, uint256 leaving, uint64 releasableAt);
+    /// @notice Stake on its way out became free.
     event Released(address indexed operator, uint256 released);
+    /// @notice Stake was taken for a proven fault.
     event Slashed(address indexed operator, address indexed reporter, uint256 taken, uint256 reward);
+    /// @notice Free stake was paid out.
     event Paid(address indexed account, uint256 paid);
 
     error TokenWithoutCode(address token);

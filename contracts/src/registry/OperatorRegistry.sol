@@ -107,7 +107,9 @@ contract OperatorRegistry {
 
     /// @notice Seats of the set, so that a capture always fits into a block.
     uint256 public constant MAX_OPERATORS = HeaderLib.MAX_OPERATORS;
+    /// @notice Most bytes of a peer id's multihash.
     uint256 public constant MAX_PEER_ID_BYTES = 64;
+    /// @notice Most bytes of an operator's metadata.
     uint256 public constant MAX_METADATA_BYTES = 256;
     /// @notice Most that a reporter may earn of what is taken, hundredths of a percent.
     uint16 public constant MAX_REWARD_BPS = 5_000;
@@ -158,11 +160,15 @@ contract OperatorRegistry {
     /// @notice Unix seconds of the newest capture.
     uint64 public lastCaptureAt;
 
+    /// @notice An operator registered; it counts from the next capture on.
     event OperatorRegistered(address indexed operator, bytes publicKey, bytes peerId, string metadata);
     /// @notice The operator is no part of the next capture. Its stake is on its way out.
     event OperatorRemoved(address indexed operator, Removal indexed cause);
+    /// @notice An operator has another key from the next capture on.
     event KeyRotated(address indexed operator, bytes publicKey);
+    /// @notice An operator's node has another peer id.
     event PeerIdChanged(address indexed operator, bytes peerId);
+    /// @notice An operator announced other metadata.
     event MetadataChanged(address indexed operator, string metadata);
 
     /// @notice An epoch was closed. `leafPreimages` and `operators` are in the order of the operators' indices.

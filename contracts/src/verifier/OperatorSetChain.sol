@@ -87,6 +87,7 @@ abstract contract OperatorSetChain is IQuorumVerifier {
     event SetInstalled(uint32 indexed epoch, bytes32 indexed setHash, bytes set);
     /// @notice No set may act from here on until the reset has ended.
     event ResetStarted(uint32 indexed epoch, bytes32 indexed setHash, bytes set, uint64 readyAt);
+    /// @notice The owner took a reset back; the set that acted before it acts again.
     event ResetCancelled(uint32 indexed epoch, bytes32 indexed setHash);
 
     error NetworkIdZero();

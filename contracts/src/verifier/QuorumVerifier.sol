@@ -29,6 +29,7 @@ import {OperatorSetChain, SuccessionTerms} from "./OperatorSetChain.sol";
 contract QuorumVerifier is OperatorSetChain {
     /// @notice Floors of the measured gas limits: no chain's price list is read from a constant alone.
     uint256 public constant MIN_PAIRING_GAS_LIMIT = 250_000;
+    /// @notice Floor of the limit for every other precompile call.
     uint256 public constant MIN_POINT_GAS_LIMIT = 60_000;
 
     /// @notice Gas that a pairing check may use.

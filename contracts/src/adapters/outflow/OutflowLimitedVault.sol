@@ -53,6 +53,7 @@ contract OutflowLimitedVault is ERC20, IERC4626, Ownable2Step, ReentrancyGuardTr
 
     /// @notice Sets the limit, in units of the asset for each window, and ends what the limiter did. For the owner
     ///         alone.
+    /// @param limit units of the asset in any window
     function setOutflowLimit(uint256 limit) external onlyOwner {
         _setOutflowLimit(limit);
     }

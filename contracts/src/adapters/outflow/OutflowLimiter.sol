@@ -38,8 +38,11 @@ abstract contract OutflowLimiter {
     /// @notice May tighten the limit; zero: nobody.
     address public outflowLimiter;
 
+    /// @notice The owner set the limit.
     event OutflowLimitSet(uint256 limit);
+    /// @notice The limiter tightened the limit.
     event OutflowBraked(uint256 limit, uint256 limitOfOwner);
+    /// @notice The owner named who may tighten the limit.
     event OutflowLimiterSet(address limiter);
 
     /// @notice A window lasts at least a second.
@@ -59,6 +62,7 @@ abstract contract OutflowLimiter {
 
     /// @notice Tightens the limit, or takes that back: any number of units up to governance's limit. For the limiter
     ///         alone.
+    /// @param limit units of the asset in any window
     function brakeOutflow(uint256 limit) external {
         if (msg.sender != outflowLimiter) revert NotOutflowLimiter(msg.sender, outflowLimiter);
         if (limit > _limitOfOwner) revert OutflowLimitTooLoose(limit, _limitOfOwner);
