@@ -43,7 +43,7 @@ contract PausableAdapter is TargetAdapter {
 
     /// @inheritdoc IAdapter
     function engaged() external view returns (bool) {
-        return _requireFlag(abi.encodeCall(IPausable.paused, ()));
+        return _requireFlag(IPausable.paused.selector);
     }
 
     /// @inheritdoc IAdapter

@@ -57,7 +57,7 @@ contract PauseForAdapter is TargetAdapter {
 
     /// @inheritdoc IAdapter
     function engaged() external view returns (bool) {
-        return _requireFlag(abi.encodeCall(IPausableFor.isPaused, ()));
+        return _requireFlag(IPausableFor.isPaused.selector);
     }
 
     /// @inheritdoc IAdapter

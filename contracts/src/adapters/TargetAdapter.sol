@@ -91,6 +91,13 @@ abstract contract TargetAdapter is IAdapter {
         return flag;
     }
 
+    /// @dev The same for a view without parameters. A response asks twice, so it takes no memory for the call.
+    function _requireFlag(bytes4 selector) internal view returns (bool) {
+        (bool ok, bytes32 word) = BoundedCall.readWord(target, READ_GAS, selector);
+        if (!ok || uint256(word) > 1) revert TargetUnreadable(target);
+        return uint256(word) == 1;
+    }
+
     /// @dev The word at `index` of the answer; false when the answer is shorter.
     function _readWordAt(address account, bytes memory data, uint256 index)
         internal
