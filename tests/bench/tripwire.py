@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import trio
+
 from consensus.alert import Level, compute_action_id
 from consensus.fields import keccak256
 from consensus.types import Address
@@ -36,6 +38,15 @@ class Tripwire:
         home = self.ground.home
         data = home.encode("IGuardian", "lift", PAUSE)
         return await home.submit({"from": home.governance, "to": self.guardian, "data": data})
+
+    async def wait_rearmed(self) -> None:
+        """Until the next block's alert is later than what the guardian asks for after the lift."""
+        home = self.ground.home
+        state = await home.read("IGuardian", self.guardian, "state", PAUSE)
+        until, observed_after = state[0], state[2]
+        assert until == 0, "the owner's lift did not end the restriction"
+        while await home.timestamp() < observed_after:
+            await trio.sleep(0.05)
 
 
 async def deploy_tripwire(ground: Ground) -> tuple[Tripwire, Path]:

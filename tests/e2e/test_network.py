@@ -64,8 +64,7 @@ async def lift(network: LocalNetwork[Tripwire], ear: Ear) -> None:
     """The owner ends the pause, so that the wire can be tripped again."""
     assert await is_paused(network)
     await ear.mined(network, await network.protocols.lift())
-    until, *_ = await network.ground.home.read("IGuardian", network.protocols.guardian, "state", PAUSE)
-    assert until == 0
+    await network.protocols.wait_rearmed()
 
 
 def digests_signed(log: Path) -> list[str]:
