@@ -52,7 +52,7 @@ class Alert:
 
 async def measure(network: LocalNetwork[Tripwire], alerts: int) -> list[Alert]:
     """Trip the wire again and again."""
-    wire, home = network.protocols, network.ground.home
+    wire = network.protocols
     done = []
     for number in range(alerts):
         receipt = await _mined(network, await wire.trip())
