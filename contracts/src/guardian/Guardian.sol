@@ -9,7 +9,7 @@ import {AdapterLib} from "../libraries/AdapterLib.sol";
 import {Alert, AlertLib} from "../libraries/AlertLib.sol";
 import {AnchorLib} from "../libraries/AnchorLib.sol";
 import {BoundedCall} from "../libraries/BoundedCall.sol";
-import {Ladder} from "../libraries/Ladder.sol";
+import {QuorumLib} from "../libraries/QuorumLib.sol";
 import {QuorumCall} from "../libraries/QuorumCall.sol";
 import {GuardianChecks} from "./GuardianChecks.sol";
 import {GuardianOffice} from "./GuardianOffice.sol";
@@ -170,7 +170,7 @@ contract Guardian is IGuardianResponse, GuardianChecks {
         Terms terms = _requireTerms(action, actionId);
         Standing standing = action.standing;
         if (_isKnown(alert, terms, standing)) return Outcome.AlreadyActive;
-        if (!Ladder.isExceeded(quorum.signedWeight, quorum.totalWeight, terms.thresholdBps())) {
+        if (!QuorumLib.isAbove(quorum.signedWeight, quorum.totalWeight, terms.thresholdBps())) {
             revert BelowThreshold(quorum.signedWeight, quorum.totalWeight, terms.thresholdBps());
         }
         if (terms.isAlertOnly()) {

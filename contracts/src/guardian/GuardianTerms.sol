@@ -13,6 +13,7 @@ import {
 } from "../interfaces/IGuardian.sol";
 import {Mark, Standing, Terms, TermsLib} from "../libraries/ActionWords.sol";
 import {Ladder} from "../libraries/Ladder.sol";
+import {QuorumLib} from "../libraries/QuorumLib.sol";
 import {TimeBudget} from "../libraries/TimeBudget.sol";
 import {GuardianStorage} from "./GuardianStorage.sol";
 
@@ -269,8 +270,8 @@ abstract contract GuardianTerms is IGuardianOffice, GuardianStorage, Ownable {
                 uint8(config.level), config.thresholdBps, Ladder.floorBps(config.level)
             );
         }
-        if (config.thresholdBps >= Ladder.BPS) {
-            revert ThresholdUnreachable(config.thresholdBps, uint16(Ladder.BPS - 1));
+        if (config.thresholdBps >= QuorumLib.BPS) {
+            revert ThresholdUnreachable(config.thresholdBps, uint16(QuorumLib.BPS - 1));
         }
         if (config.level == Level.Alert) _checkAlertOnly(config);
         else _checkRestriction(config);

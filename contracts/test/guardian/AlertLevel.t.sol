@@ -18,7 +18,7 @@ contract AlertLevelTest is Guarded {
     }
 
     function tellConfig() private pure returns (ActionConfig memory config) {
-        (config.level, config.thresholdBps, config.cooldown) = (Level.Alert, 1000, QUIET);
+        (config.level, config.thresholdBps, config.cooldown) = (Level.Alert, 3334, QUIET);
     }
 
     function test_TellsAndTouchesNothing() public {
@@ -27,8 +27,8 @@ contract AlertLevelTest is Guarded {
         bytes32 digest = digestOf(alert, leaves_);
 
         vm.expectEmit(address(guardian));
-        emit IGuardianEvents.Alerted(digest, TELL, uint40(alert.observedAt) + QUIET, EPOCH, 100);
-        Outcome outcome = guardian.respond(alert, leaves_, 0, TELL, "", certifyPresent(digest, list(3)));
+        emit IGuardianEvents.Alerted(digest, TELL, uint40(alert.observedAt) + QUIET, EPOCH, 300);
+        Outcome outcome = guardian.respond(alert, leaves_, 0, TELL, "", certifyPresent(digest, list(1, 3, 5)));
 
         assertEq(uint8(outcome), uint8(Outcome.Acted));
         assertEq(untilOf(TELL), 0);
@@ -53,20 +53,23 @@ contract AlertLevelTest is Guarded {
         assertEq(uint8(deliver(makeAlert(), TELL)), uint8(Outcome.Acted));
     }
 
-    function test_RevertIf_NoWeightSigned() public {
+    function test_RevertIf_LessThanItsShareSigned() public {
         Alert memory alert = makeAlert();
         bytes32[] memory leaves_ = leavesOf(TELL, "");
-        ActionConfig memory config = tellConfig();
-        config.thresholdBps = 1500;
-        vm.prank(owner);
-        guardian.setAction(TELL, config);
-        bytes memory one = certifyPresent(digestOf(alert, leaves_), list(3));
-        advance(1);
-        alert = makeAlert();
-        one = certifyPresent(digestOf(alert, leaves_), list(3));
+        bytes memory two = certifyPresent(digestOf(alert, leaves_), list(1, 3));
 
-        vm.expectRevert(abi.encodeWithSelector(QuorumVerifier.QuorumNotReached.selector, 100, 700, 1500));
-        guardian.respond(alert, leaves_, 0, TELL, "", one);
+        vm.expectRevert(abi.encodeWithSelector(QuorumVerifier.QuorumNotReached.selector, 200, 700, 3334));
+        guardian.respond(alert, leaves_, 0, TELL, "", two);
+    }
+
+    /// @dev Who may be dishonest by the model, a third, cannot even make it speak.
+    function test_I1_RevertIf_TheOwnerAsksForAThirdOrLess() public {
+        ActionConfig memory config = tellConfig();
+        config.thresholdBps = 3333;
+
+        vm.prank(owner);
+        vm.expectRevert(abi.encodeWithSelector(IGuardianEvents.ThresholdBelowFloor.selector, 0, 3333, 3334));
+        guardian.setAction(TELL, config);
     }
 
     function test_NothingToExpireOrLift() public {

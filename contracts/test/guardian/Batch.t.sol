@@ -29,7 +29,7 @@ contract BatchTest is Guarded {
         limited = addAction(LIMIT, Level.Limit, 3334);
         frozen = addAction(FREEZE, Level.Freeze, 5000);
         ActionConfig memory tell;
-        (tell.level, tell.thresholdBps) = (Level.Alert, 1);
+        (tell.level, tell.thresholdBps) = (Level.Alert, 3334);
         configure(TELL, tell);
         actions = [LIMIT, FREEZE, PAUSE, TELL];
     }

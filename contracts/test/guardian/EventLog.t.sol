@@ -177,7 +177,7 @@ contract EventLogTest is Guarded {
     receive() external payable {}
 
     function tellConfig() private pure returns (ActionConfig memory config) {
-        (config.level, config.thresholdBps, config.cooldown) = (Level.Alert, 1, 60);
+        (config.level, config.thresholdBps, config.cooldown) = (Level.Alert, 3334, 60);
     }
 
     function random(uint256 below) private returns (uint256) {

@@ -7,8 +7,8 @@ import {HostileTarget} from "../mocks/HostileTarget.sol";
 import {GuardedLadder} from "../support/GuardedLadder.sol";
 
 /// @notice Everybody who may touch a guardian, at random: any subset of the operators, anyone, the owner, the
-///         protocol's governance, and targets that turn hostile and honest again. Keeps a book of its own, from what it did itself and from the guardian's times, to hold the guardian
-///         against.
+///         protocol's governance, and targets that turn hostile and honest again. Keeps a book of its own, from
+///         what it did itself and from the guardian's times, to hold the guardian against.
 contract Everybody is GuardedLadder {
     struct Interval {
         uint256 from;
@@ -25,6 +25,7 @@ contract Everybody is GuardedLadder {
     Interval[][ACTIONS] private _restricted;
     Delivery[] private _deliveries;
     mapping(bytes32 digest => mapping(uint256 action => uint256)) private _effects;
+    uint8[] private _pausedBy;
     bool[ACTIONS] public isGovernances;
     uint256 private _nonce;
     uint256 public deposited;
@@ -36,6 +37,7 @@ contract Everybody is GuardedLadder {
     uint256 public told;
 
     bool public brokeI1;
+    bool public brokeI2;
     bool public brokeI3;
     bool public brokeI4;
     bool public brokeI11;
@@ -67,6 +69,7 @@ contract Everybody is GuardedLadder {
         uint256 present = 7 - absentOf(absentMask & 127).length;
         send(i, delivery, present);
         _deliveries.push(delivery);
+        if (_effects[delivery.digest][PAUSE] != 0) compareQuorums(~absentMask & 127);
     }
 
     /// @dev Sends a good one twice in a row: the second finds everything done.
@@ -293,6 +296,15 @@ contract Everybody is GuardedLadder {
         keepBook(present == 0 ? 7 : present);
     }
 
+    /// @dev Holds who has just paused against all who ever did, as bits.
+    function compareQuorums(uint8 present) private {
+        _pausedBy.push(present);
+        for (uint256 k = 0; k < _pausedBy.length; ++k) {
+            uint256 inBoth = 7 - absentOf(~(present & _pausedBy[k]) & 127).length;
+            if (inBoth * 3 <= 7) brokeI2 = true;
+        }
+    }
+
     function note(uint256 i, bytes32 digest) private {
         if (i == TELL) ++told;
         else ++acted;
@@ -388,6 +400,11 @@ contract GuardianInvariantsTest is GuardedLadder {
     /// @dev restricted, or lifted early → more than the level's share of the stake had signed.
     function invariant_I1_NothingHappensWithoutItsShareOfTheStake() public view {
         assertFalse(everybody.brokeI1());
+    }
+
+    /// @dev Any two that paused have more than a third in common, so at least one honest member.
+    function invariant_I2_AnyTwoWhoPausedShareMoreThanAThird() public view {
+        assertFalse(everybody.brokeI2());
     }
 
     /// @dev A certificate for another chain, guardian, action or other parameters does nothing here.

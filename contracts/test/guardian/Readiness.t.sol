@@ -94,7 +94,7 @@ contract ReadinessTest is Guarded {
 
     function test_AnActionThatOnlySpeaksNeedsNoAdapter() public {
         ActionConfig memory tell;
-        (tell.level, tell.thresholdBps) = (Level.Alert, 1);
+        (tell.level, tell.thresholdBps) = (Level.Alert, 3334);
         configure("tell", tell);
 
         (bool ok, bytes32 reason) = guardian.readiness("tell");
@@ -177,7 +177,7 @@ contract DryRunTest is Guarded {
 
     function test_AnActionThatOnlySpeaksAlwaysWorks() public {
         ActionConfig memory tell;
-        (tell.level, tell.thresholdBps) = (Level.Alert, 1);
+        (tell.level, tell.thresholdBps) = (Level.Alert, 3334);
         configure("tell", tell);
 
         vm.expectRevert(abi.encodeWithSelector(IGuardianEvents.DryRun.selector, true, ""));

@@ -149,7 +149,7 @@ contract TankTest is Guarded {
 
     function test_PaysNothingForAnAlertThatOnlySpeaks() public {
         ActionConfig memory tell;
-        (tell.level, tell.thresholdBps) = (Level.Alert, 1);
+        (tell.level, tell.thresholdBps) = (Level.Alert, 3334);
         configure("tell", tell);
 
         assertEq(pay(respondCall(makeAlert(), "tell")), 0);

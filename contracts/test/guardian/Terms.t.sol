@@ -57,9 +57,9 @@ contract TermsTest is Guarded {
         guardian.setAction(PAUSE, config);
     }
 
-    /// @dev limit > 1/3, freeze > 1/2, pause > 2/3, an alert any: one hundredth of a percent below is refused.
+    /// @dev alert and limit > 1/3, freeze > 1/2, pause > 2/3: one hundredth of a percent below is refused.
     function test_RevertIf_ThresholdIsBelowTheFloor() public {
-        uint16[4] memory floors = [uint16(1), 3334, 5000, 6667];
+        uint16[4] memory floors = [uint16(3334), 3334, 5000, 6667];
         for (uint8 level = 0; level <= 3; ++level) {
             ActionConfig memory config;
             if (level != 0) config = pauseConfig();
@@ -238,7 +238,7 @@ contract TermsTest is Guarded {
         bytes32 limit = keccak256("limit");
         addAction(limit, Level.Limit, 3334);
         ActionConfig memory tell;
-        (tell.level, tell.thresholdBps) = (Level.Alert, 1);
+        (tell.level, tell.thresholdBps) = (Level.Alert, 3334);
         configure("tell", tell);
 
         expectGraceRefused("unknown", 1, 0);
