@@ -31,6 +31,8 @@ abstract contract GuardianReadiness is GuardianEnds {
     function readiness(bytes32 actionId) external view returns (bool ok, bytes32 reason) {
         if (!_actions[actionId].terms.isSet()) return (false, "UNKNOWN_ACTION");
         if (_policyHash == bytes32(0)) return (false, "POLICY_UNSET");
+        // The epoch does not matter to readiness.
+        // slither-disable-next-line unused-return
         (, uint64 validUntil) = verifier.currentSet();
         if (validUntil < block.timestamp) return (false, "NO_VALID_SET");
         if (!_actions[actionId].terms.isAlertOnly()) {

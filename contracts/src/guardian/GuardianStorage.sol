@@ -29,6 +29,8 @@ abstract contract GuardianStorage is IGuardianEvents {
         uint40 budgetFullAt;
     }
 
+    // Written by `GuardianOffice`, which runs on this storage by delegate call.
+    // slither-disable-start uninitialized-state
     bytes32 internal _policyHash;
     uint8 internal _maxCauseDepth;
     mapping(bytes32 actionId => Action) internal _actions;
@@ -37,6 +39,7 @@ abstract contract GuardianStorage is IGuardianEvents {
     bytes32[] internal _actionIds;
     Dependency[] internal _dependencies;
     Tank internal _tank;
+    // slither-disable-end uninitialized-state
 
     /// @dev The lock: the gas with which the outermost call began, zero outside of one.
     uint256 internal transient _gasAtStart;

@@ -33,6 +33,8 @@ abstract contract GuardianTank is GuardianStorage {
 
     /// @dev Pays the caller for a delivery. An empty tank costs one look at the balance.
     function _refundDelivery(uint256 certificateBytes) internal {
+        // Whoever sends one wei makes the tank look, and find nothing worth paying.
+        // slither-disable-next-line incorrect-equality
         if (address(this).balance == 0) return;
         _pay(DELIVERY_OVERHEAD_GAS + CERTIFICATE_BYTE_GAS * certificateBytes);
     }
@@ -44,14 +46,20 @@ abstract contract GuardianTank is GuardianStorage {
 
     function _pay(uint256 overheadGas) private {
         Tank memory terms = _tank;
+        // The owner's own word for no tank.
+        // slither-disable-next-line incorrect-equality
         if (terms.maxPerResponse == 0) return;
         uint256 cap = TimeBudget.left(terms.budgetFullAt, block.timestamp, terms.maxPerWindow, terms.window);
         if (cap > terms.maxPerResponse) cap = terms.maxPerResponse;
         if (cap > address(this).balance) cap = address(this).balance;
         uint256 gasUsed = _gasAtStart - gasleft() + overheadGas;
         uint256 amountWei = GasRefund.amountWei(gasUsed, tx.gasprice, block.basefee, terms.tipCap, cap);
+        // Nothing to pay is nothing to pay; one wei more is paid.
+        // slither-disable-next-line incorrect-equality
         if (amountWei == 0) return;
 
+        // What was spent is what was asked: the cap above is what is left.
+        // slither-disable-next-line unused-return
         (, uint256 fullAt) =
             TimeBudget.spend(terms.budgetFullAt, block.timestamp, amountWei, terms.maxPerWindow, terms.window);
         _tank.budgetFullAt = uint40(fullAt);

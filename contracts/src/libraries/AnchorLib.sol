@@ -22,6 +22,8 @@ library AnchorLib {
     /// @notice How many past blocks it can tell of; zero where it can tell of none.
     function range() internal view returns (uint256 blocks) {
         if (HISTORY.code.length != 0) return HISTORY_BLOCKS;
+        // Zero is how the chain says that it does not know.
+        // slither-disable-next-line incorrect-equality
         return blockhash(block.number - 1) == bytes32(0) ? 0 : BLOCKHASH_BLOCKS;
     }
 

@@ -33,6 +33,8 @@ library KeyPages {
         }
         page = SSTORE2.initCodeHash(keys);
         if (addressOf(page).code.length != 0) return (page, false);
+        // Its address is `addressOf(page)`.
+        // slither-disable-next-line unused-return
         SSTORE2.writeCounterfactual(keys, 0);
         return (page, true);
     }

@@ -100,6 +100,8 @@ contract BondedStake is IStakeSource {
     /// @notice Adds to the sender's bond; counts from the next capture on. The sender has approved the units.
     /// @param amount units of the token
     function bond(uint256 amount) external {
+        // Only the registry opens an account, and no transfer from outside moves this figure.
+        // slither-disable-next-line incorrect-equality
         if (_accounts[msg.sender].bonded == 0) revert NotBonded(msg.sender);
         if (amount == 0) revert AmountZero();
         _bond(msg.sender, amount, 0);

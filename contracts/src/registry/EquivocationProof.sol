@@ -49,7 +49,11 @@ library EquivocationProof {
         uint256 pairingGas
     ) internal view {
         if (firstDigest == secondDigest) revert DigestsEqual(firstDigest);
+        // Reverts on a wrong shape; whether the weight is enough does not matter here.
+        // slither-disable-next-line unused-return
         CertificateLib.measure(conflict.first);
+        // As above.
+        // slither-disable-next-line unused-return
         CertificateLib.measure(conflict.second);
         bytes32 leavesHash = HeaderLib.leavesHashOf(conflict.first);
         bytes32 given = keccak256(conflict.leaves);
@@ -69,6 +73,8 @@ library EquivocationProof {
     function countOf(Conflict calldata conflict) internal pure returns (uint256 count) {
         uint256 size = conflict.accused.length;
         count = size / HeaderLib.ENTRY_BYTES;
+        // Multiplied again to see that nothing was rounded off.
+        // slither-disable-next-line divide-before-multiply
         if (count == 0 || size != count * HeaderLib.ENTRY_BYTES) {
             revert AccusedLength(size, HeaderLib.ENTRY_BYTES);
         }

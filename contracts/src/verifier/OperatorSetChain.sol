@@ -190,6 +190,8 @@ abstract contract OperatorSetChain is IQuorumVerifier {
     /// @dev Reverts with NoReset, with ResetPending before its time, with HeaderExpired when the named set has ended.
     function finishReset() external {
         Reset memory reset = _reset;
+        // A hash, which nobody can move by a small amount.
+        // slither-disable-next-line incorrect-equality
         if (reset.next == bytes32(0)) revert NoReset();
         if (block.timestamp < reset.readyAt) revert ResetPending(reset.readyAt);
         if (block.timestamp > reset.validUntil) revert HeaderExpired(reset.validUntil, block.timestamp);
@@ -240,13 +242,19 @@ abstract contract OperatorSetChain is IQuorumVerifier {
 
     /// @inheritdoc IQuorumVerifier
     function currentSet() external view returns (uint32 epoch, uint64 validUntil) {
+        // A hash.
+        // slither-disable-next-line incorrect-equality
         return (_times.epoch, _currentSet == bytes32(0) ? 0 : _times.validUntil);
     }
 
     /// @notice Hash of the set of `epoch` where it is the current or the previous one, zero otherwise.
     function setHashes(uint32 epoch) public view returns (bytes32) {
         uint256 current = _times.epoch;
+        // An epoch is a name, not an amount.
+        // slither-disable-next-line incorrect-equality
         if (epoch == current) return _currentSet;
+        // As above.
+        // slither-disable-next-line incorrect-equality
         bool isPrevious = uint256(epoch) + 1 == current && _previousSet != NO_SET;
         return isPrevious ? _previousSet : bytes32(0);
     }
@@ -301,6 +309,8 @@ abstract contract OperatorSetChain is IQuorumVerifier {
     /// @dev A submission that somebody else was faster with is no error; another set for the same epoch is.
     function _requireKnown(uint32 epoch, bytes32 given, uint32 current) private view {
         bytes32 known = given;
+        // A hash and an epoch: names, not amounts.
+        // slither-disable-next-line incorrect-equality
         if (epoch == current) known = _currentSet == bytes32(0) ? _reset.held : _currentSet;
         else if (epoch + 1 == current && _previousSet != NO_SET) known = _previousSet;
         if (given != known) revert HandoverConflict(epoch, given, known);
@@ -310,6 +320,8 @@ abstract contract OperatorSetChain is IQuorumVerifier {
         private
         view
     {
+        // A hash.
+        // slither-disable-next-line incorrect-equality
         if (_currentSet == bytes32(0)) revert ResetPending(_reset.readyAt);
         if (next.epoch != times.epoch + 1) revert EpochNotNext(next.epoch, times.epoch + 1);
         if (keccak256(lastSet) != _currentSet) {
