@@ -54,6 +54,9 @@ rm "$0.asked.$$"
 cat "$0.$key"
 """
 
+# A test's name follows upon the word; that of an invariant, below the sequence that broke it.
+FAILURE = re.compile(r"^(?:\[FAIL.*\])? (\w+)\([^\n]*\) \((?:gas|runs):", re.MULTILINE)
+
 Bytes = dict[str, Any]  # `bytecode` and `deployedBytecode` of one contract, as solc gives them
 
 
@@ -277,9 +280,9 @@ class Bench:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 return ["too slow"]
-        failures = sorted(set(re.findall(r"^\[FAIL.*?\] (\w+)\(", output, re.MULTILINE)))
         if process.returncode == 0:
             return []
+        failures = sorted(set(FAILURE.findall(output)))
         if not failures:
             raise BenchError(f"forge says neither yes nor no: {output[-2000:]}")
         return failures

@@ -7,7 +7,7 @@ import random
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -65,6 +65,19 @@ def read_arguments(path: Path = ARGUED) -> list[Argument]:
     if not path.exists():
         return []
     return [Argument(**entry) for entry in tomllib.loads(path.read_text()).get("argued", [])]
+
+
+def read_verdicts(path: Path) -> dict[str, Verdict]:
+    """What an earlier run wrote, by the mutants' names; nothing where there was none."""
+    if not path.exists():
+        return {}
+    verdicts = {}
+    for line in path.read_text().splitlines():
+        entry = json.loads(line)
+        told = {name: entry.pop(name) for name in ("by", "why", "seconds")}
+        name, fate = entry.pop("name"), Fate(entry.pop("fate"))
+        verdicts[name] = Verdict(mutant=Mutant(**entry), fate=fate, **told)
+    return verdicts
 
 
 def collect(pattern: str = "src/**/*.sol") -> list[Mutant]:
@@ -129,9 +142,13 @@ def run(
     *,
     workers: int,
     folder: Path,
+    known: Mapping[str, Verdict],
     report: Callable[[Verdict], None],
 ) -> list[Verdict]:
-    """All verdicts, in the order of `mutants`; `report` gets each as it falls, from one thread at a time."""
+    """All verdicts, in the order of `mutants`; `report` gets each as it falls, from one thread at a time.
+
+    A mutant in `known` that did not live is not tried again.
+    """
     benches: SimpleQueue[Bench] = SimpleQueue()
     first = Bench(folder / "bench-0" / "contracts")
     first.prepare()
@@ -142,6 +159,8 @@ def run(
                 benches.put(bench)
 
             def judge_next(mutant: Mutant) -> Verdict:
+                if mutant.name in known and known[mutant.name].fate is not Fate.SURVIVED:
+                    return known[mutant.name]
                 bench = benches.get()
                 try:
                     found = judge(bench, mutant)
@@ -167,6 +186,16 @@ def share_killed(verdicts: list[Verdict]) -> float:
     fates = Counter(verdict.fate for verdict in verdicts)
     counted = fates[Fate.KILLED] + fates[Fate.SURVIVED]
     return fates[Fate.KILLED] / counted if counted else 1.0
+
+
+def figures(verdicts: list[Verdict]) -> dict[str, int]:
+    """How many died, lived, and of those are argued."""
+    fates = Counter(verdict.fate for verdict in verdicts)
+    return {
+        "killed": fates[Fate.KILLED],
+        "survived": fates[Fate.SURVIVED],
+        "argued": sum(1 for verdict in verdicts if verdict.why),
+    }
 
 
 def stale(arguments: list[Argument], verdicts: list[Verdict]) -> list[Argument]:
