@@ -193,6 +193,7 @@ contract EventLogTest is Guarded {
     }
 
     /// forge-config: default.fuzz.runs = 10
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_StateIsRebuiltFromTheLogAlone(uint256 seed_) public {
         seed = seed_;
         for (uint256 i = 0; i < 60; ++i) {

@@ -224,6 +224,7 @@ contract HistoryTest is GuardedLadder, Chronicle {
     }
 
     /// forge-config: default.fuzz.runs = 48
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_StateIsWhatTheLogsTell(uint256 seed) public {
         walk(seed);
 

@@ -8,6 +8,7 @@ import {Signer} from "../support/Signer.sol";
 /// @notice The point arithmetic against scalars, and precompiles that do not answer as they should.
 contract Bls12381Test is Test {
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_SumAndNegativeAreThoseOfTheScalars(uint256 a, uint256 b) public view {
         a = bound(a, 1, Signer.ORDER - 1);
         b = bound(b, 1, Signer.ORDER - 1);

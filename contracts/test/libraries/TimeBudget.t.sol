@@ -84,6 +84,7 @@ contract TimeBudgetTest is Test {
     /// @dev Restrictions of one action, none overlapping another, begun whenever the budget allows and sometimes
     ///      ended early: no window of that length, wherever it begins, holds more than the budget.
     /// forge-config: default.fuzz.runs = 512
+    /// forge-config: prove.fuzz.runs = 10000
     function testFuzz_I5_NoSlidingWindowHoldsMoreThanTheBudget(uint256 budget, uint256 window, uint256 seed)
         public
     {

@@ -352,6 +352,7 @@ contract PrecompileTwinsTest is Twins {
 
     /// @dev Points, and with `spoiled` words that are none.
     /// forge-config: default.fuzz.runs = 512
+    /// forge-config: prove.fuzz.runs = 10000
     function testFuzz_AdditionsAreThoseOfThePrecompiles(uint256 a, uint256 b, uint256 spoiled) public view {
         G1Point memory oneG1 = timesG1(a);
         G1Point memory otherG1 = timesG1(b);
@@ -366,6 +367,7 @@ contract PrecompileTwinsTest is Twins {
 
     /// @dev True for the right key and false for another, and with both at infinity true for any message.
     /// forge-config: default.fuzz.runs = 32
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_PairingIsThatOfThePrecompile(uint256 secret, uint256 message, bool isRight)
         public
         view
@@ -385,6 +387,7 @@ contract PrecompileTwinsTest is Twins {
 
     /// @dev RFC 9380 section 3: two field elements, mapped and added.
     /// forge-config: default.fuzz.runs = 512
+    /// forge-config: prove.fuzz.runs = 10000
     function testFuzz_T07_HashToCurveIsMapMapAdd(bytes memory message) public view {
         bytes memory tag = AlertLib.ALERT_DST;
         bytes memory uniform = Bls12381.expandMessage(message, tag);

@@ -333,7 +333,9 @@ contract FramingTest is Test {
 
     /// @dev signs(o, slot, epoch) <= 1 and hands(o, epoch) <= 1 → nothing of o's is ever taken.
     /// forge-config: default.invariant.runs = 12
+    /// forge-config: prove.invariant.runs = 256
     /// forge-config: default.invariant.depth = 32
+    /// forge-config: prove.invariant.depth = 128
     function invariant_I8_HonestOperatorIsNeverSlashed() public view {
         for (uint256 i = 0; i < 3; ++i) {
             (bool active, bool isSlashed,,) = accuser.registry_().operator(accuser.operators(i));

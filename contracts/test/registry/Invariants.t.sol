@@ -246,7 +246,9 @@ contract Crowd is Evidence {
 
 /// @dev Proofs of possession and pairings are slow: few runs here, many where the profile says so.
 /// forge-config: default.invariant.runs = 8
+/// forge-config: prove.invariant.runs = 256
 /// forge-config: default.invariant.depth = 40
+/// forge-config: prove.invariant.depth = 128
 contract InvariantsTest is Test {
     Crowd private crowd;
 

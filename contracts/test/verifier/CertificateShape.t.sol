@@ -150,6 +150,7 @@ contract CertificateShapeTest is Verifying {
 
     /// @dev Every length but one, for the header's and the certificate's own numbers, is refused before a read.
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_T13_RevertIf_LengthIsAnyOther(uint16 length, uint8 mode, uint16 count) public view {
         bytes memory whole = certify(DIGEST, list(1, 6));
         length = uint16(bound(length, 0, whole.length - 1));

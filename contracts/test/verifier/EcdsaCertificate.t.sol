@@ -86,6 +86,7 @@ contract EcdsaCertificateTest is EcdsaNetwork {
     }
 
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_SetEndsWhereItsCountSays(uint16 operators, uint16 lacking) public {
         operators = uint16(bound(operators, 0, 40));
         bytes memory made = abi.encodePacked(EPOCH, operators, new bytes(296 + uint256(operators) * 32));

@@ -60,6 +60,7 @@ contract EcdsaVerifyTest is EcdsaNetwork {
     }
 
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_PassesExactlyWhenWeightIsAboveTheShare(
         uint8 signerMask,
         uint16 bps,
@@ -524,6 +525,7 @@ contract EcdsaDeployTest is EcdsaNetwork {
     }
 
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_RevertIf_ASignerStandsTwiceAnywhere(uint16 count, uint16 one, uint16 other) public {
         count = uint16(bound(count, 2, 64));
         one = uint16(bound(one, 0, count - 2));

@@ -187,6 +187,7 @@ contract VerificationGasInvariantTest is Succession {
 
     /// @dev gas(certificate of n operators) <= bound(n), a line in n, whoever is absent.
     /// forge-config: default.invariant.runs = 4
+    /// forge-config: prove.invariant.runs = 256
     function invariant_I13_VerificationGasIsBoundedByTheNumberOfOperators() public view {
         assertEq(verifications.excess(), 0);
     }

@@ -59,6 +59,7 @@ contract HandoverAcceptedTest is HandoverTest {
     }
 
     /// forge-config: default.fuzz.runs = 16
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_AnybodyMaySubmit(address sender) public {
         (bytes memory outgoing, bytes memory incoming) = handoverOf(first, second);
 
@@ -404,6 +405,7 @@ contract HandoverRefusedTest is HandoverTest {
     }
 
     /// forge-config: default.fuzz.runs = 32
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_RevertIf_DigestNamesAnotherSuccessor(bytes32 other) public {
         vm.assume(other != keccak256(second.header));
         bytes32 digest = HandoverLib.digest(NETWORK_ID, EPOCH, keccak256(first.header), other);

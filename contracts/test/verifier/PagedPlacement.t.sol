@@ -133,6 +133,7 @@ contract PlacementTest is Test {
     }
 
     /// forge-config: default.fuzz.runs = 2000
+    /// forge-config: prove.fuzz.runs = 10000
     function testFuzz_AnyIndicesAreTakenOrRefusedAsByThePlainOne(uint16[3] memory drawn, bool isNear)
         public
         view
@@ -154,6 +155,7 @@ contract PlacementTest is Test {
     }
 
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_SumOfKeysEqualsThePlainOne(uint256 seed, uint256 mask) public view {
         bytes memory placement = header(PAGES);
         for (uint256 i = 0; i < 16; ++i) {
@@ -196,6 +198,7 @@ contract PlacementTest is Test {
     }
 
     /// forge-config: default.fuzz.runs = 32
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_PageIsAStopAndItsKeys(uint256 keys) public {
         bytes memory content = noise(bound(keys, 1, 127));
 

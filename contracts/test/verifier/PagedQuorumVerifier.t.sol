@@ -66,6 +66,7 @@ contract VerifyPagedTest is PagedNetwork {
     }
 
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_PassesExactlyWhenTheFlatOneDoes(uint8 absentMask, uint16 bps, uint96[7] memory drawn)
         public
     {
@@ -362,6 +363,7 @@ contract VerifyPagedTest is PagedNetwork {
     }
 
     /// forge-config: default.fuzz.runs = 256
+    /// forge-config: prove.fuzz.runs = 10000
     function testFuzz_RevertIf_AnyByteOfThePlacementIsAltered(uint256 at, uint8 mask) public {
         at = bound(at, 402, INDICES_OFFSET - 1);
         vm.assume(mask != 0);

@@ -61,6 +61,7 @@ contract VerifyTest is Verifying {
     }
 
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_PassesExactlyWhenWeightIsAboveTheShare(
         uint8 absentMask,
         uint16 bps,
@@ -192,6 +193,7 @@ contract VerifyTest is Verifying {
     }
 
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_RevertIf_DigestDiffers(bytes32 other) public {
         vm.assume(other != DIGEST);
         bytes memory certificate = certify(DIGEST, none());
@@ -216,6 +218,7 @@ contract VerifyTest is Verifying {
     // ---- header
 
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: prove.fuzz.runs = 1000
     function testFuzz_RevertIf_HeaderIsAltered(uint16 at, uint8 mask) public {
         at = uint16(bound(at, 0, 301));
         vm.assume(mask != 0);

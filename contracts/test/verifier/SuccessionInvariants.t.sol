@@ -331,6 +331,7 @@ contract SuccessionInvariantsTest is Succession {
     /// @dev e → e' without a reset  ⇒  e' = e + 1, and more than two thirds of e and of e' signed it; and whatever
     ///      was signed so, in time and in order, is installed. Only the current set acts, and the previous in its grace.
     /// forge-config: default.invariant.runs = 16
+    /// forge-config: prove.invariant.runs = 256
     function invariant_I10_SetsFollowOneAnotherSignedByBoth() public view {
         assertFalse(relayers.brokeSuccession(), "succession");
         assertFalse(relayers.brokeActing(), "acting");
@@ -340,6 +341,7 @@ contract SuccessionInvariantsTest is Succession {
 
     /// @dev The sum of keys of a set that may act was accepted by those who hold the keys.
     /// forge-config: default.invariant.runs = 16
+    /// forge-config: prove.invariant.runs = 256
     function invariant_I14_NoSetActsWithAKeyAtInfinity() public view {
         bytes memory header_ = relayers.toldHeader();
 
@@ -349,6 +351,7 @@ contract SuccessionInvariantsTest is Succession {
     }
 
     /// forge-config: default.invariant.runs = 16
+    /// forge-config: prove.invariant.runs = 256
     function invariant_EventsTellTheWholeState() public view {
         (uint32 epoch, uint64 validUntil) = verifier.currentSet();
 

@@ -95,7 +95,10 @@ def find_mutants(file: str, source: str, modifiers: frozenset[str]) -> list[Muta
         else:
             found.update(in_header(code, start, end, modifiers))
     mutants = []
-    for start, operator, before, after in sorted(found):
+    for start, operator, blanked, changed in sorted(found):
+        # What was found in blanked code has its strings again.
+        before = source[start : start + len(blanked)]
+        after = changed.replace(blanked, before) if blanked else changed
         line = source.count("\n", 0, start) + 1
         text = source.splitlines()[line - 1].strip()
         mutants.append(
