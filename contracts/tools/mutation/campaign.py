@@ -188,14 +188,20 @@ def share_killed(verdicts: list[Verdict]) -> float:
     return fates[Fate.KILLED] / counted if counted else 1.0
 
 
-def figures(verdicts: list[Verdict]) -> dict[str, int]:
-    """How many died, lived, and of those are argued."""
-    fates = Counter(verdict.fate for verdict in verdicts)
-    return {
-        "killed": fates[Fate.KILLED],
-        "survived": fates[Fate.SURVIVED],
-        "argued": sum(1 for verdict in verdicts if verdict.why),
-    }
+def figures(verdicts: list[Verdict]) -> dict[str, dict[str, int]]:
+    """How many died, lived, and of those are argued, by the room of src that they stand in."""
+    rooms: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        rooms.setdefault(verdict.mutant.file.split("/")[1], []).append(verdict)
+    counted = {}
+    for room, those in sorted(rooms.items()):
+        fates = Counter(verdict.fate for verdict in those)
+        counted[room] = {
+            "killed": fates[Fate.KILLED],
+            "survived": fates[Fate.SURVIVED],
+            "argued": sum(1 for verdict in those if verdict.why),
+        }
+    return counted
 
 
 def stale(arguments: list[Argument], verdicts: list[Verdict]) -> list[Argument]:
