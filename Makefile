@@ -79,4 +79,4 @@ lock: setup ## pin every Python dependency with hashes
 	  --python-version 3.11 -o requirements-prove.lock
 
 clean: ## everything that was built
-	rm -rf .venv .venv-prove .make .prove .demo dist contracts/node_modules contracts/{artifacts,out,out-release,cache,cache-release}
+	rm -rf .venv .venv-prove .make .prove .demo dist contracts/node_modules contracts/{artifacts,{out,cache}{,-release,-symbolic}}

@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ class Bench:
 
     def prepare(self) -> None:
         """Copies, compiles and tests what is not mutated. Raises BenchError where a test fails."""
-        self._copy(CONTRACTS, [name for name in COPIED if (CONTRACTS / name).exists()])
+        copy_contracts(CONTRACTS, self.folder, [name for name in COPIED if (CONTRACTS / name).exists()])
         for name in UNTESTED:
             path = self.folder / name
             if path.is_dir():
@@ -161,21 +162,8 @@ class Bench:
         """A second bench, ready as this one is."""
         copied = [each.name for each in self.folder.iterdir() if each.name != "node_modules"]
         other = Bench(folder, self.input, self.imports, self.artifacts, self.original)
-        other._copy(self.folder, copied)
+        copy_contracts(self.folder, folder, copied)
         return other
-
-    def _copy(self, origin: Path, names: list[str]) -> None:
-        shutil.rmtree(self.folder.parent, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        for name in names:
-            if (origin / name).is_dir():
-                shutil.copytree(origin / name, self.folder / name)
-            else:
-                shutil.copy2(origin / name, self.folder / name)
-        # Hard links: solc refuses what it finds through a symbolic one outside its folder.
-        modules = self.folder / "node_modules"
-        shutil.copytree(origin / "node_modules", modules, copy_function=os.link, symlinks=True)
-        shutil.copytree(CONTRACTS.parent / "tests" / "vectors", self.folder.parent / "tests" / "vectors")
 
     def _read_baseline(self) -> None:
         """Compiles all once more for what forge does not keep, and compares the bytes with forge's own."""
@@ -306,6 +294,21 @@ class Bench:
         contents |= {path: {"content": text} for path, text in (replaced or {}).items()}
         settings = self.input["settings"] | {"outputSelection": selection}
         return self.compiler.compile({"language": "Solidity", "sources": contents, "settings": settings})
+
+
+def copy_contracts(origin: Path, folder: Path, names: Iterable[str]) -> None:
+    """What is named of `origin`, its packages, and the vectors beside `folder`; all else beside it goes."""
+    shutil.rmtree(folder.parent, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in names:
+        if (origin / name).is_dir():
+            shutil.copytree(origin / name, folder / name)
+        else:
+            shutil.copy2(origin / name, folder / name)
+    # Hard links: solc refuses what it finds through a symbolic one outside its folder.
+    modules = folder / "node_modules"
+    shutil.copytree(origin / "node_modules", modules, copy_function=os.link, symlinks=True)
+    shutil.copytree(CONTRACTS.parent / "tests" / "vectors", folder.parent / "tests" / "vectors")
 
 
 def imports_of(answer: dict[str, Any]) -> dict[str, frozenset[str]]:
