@@ -23,6 +23,11 @@ class Calibration:
         self._recent: deque[tuple[int, int]] = deque()
         self._sorted: list[int] = []
 
+    @property
+    def counted(self) -> int:
+        """How many benign transactions stand behind a p-value."""
+        return min(self._learned, self._window)
+
     def learn(self, score: int) -> None:
         """Take in a benign transaction's score, 0 for none."""
         self._learned += 1
@@ -36,12 +41,7 @@ class Calibration:
     def p_value(self, score: int) -> Ppb:
         """The share of benign transactions that score at least `score`, which is positive."""
         as_high = len(self._sorted) - bisect_left(self._sorted, score)
-        return round_up((as_high + 1) * CERTAIN, min(self._learned, self._window) + 1)
-
-    def is_within(self, score: int, *, budget_ppm: int) -> bool:
-        """Whether at most the budget's share of benign transactions scored so high; below one it is none."""
-        as_high = len(self._sorted) - bisect_left(self._sorted, score)
-        return as_high * 1_000_000 <= min(self._learned, self._window) * budget_ppm
+        return round_up((as_high + 1) * CERTAIN, self.counted + 1)
 
     def state(self) -> list[int]:
         """What p-values depend on: how many were learned, then the place and score of each that counts."""

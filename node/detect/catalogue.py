@@ -16,6 +16,7 @@ from node.detect.novel_flow import NovelFlow
 from node.detect.reentrancy import Reentrancy
 from node.detect.repetition import RepetitionBurst
 from node.detect.round_trip import RoundTrip
+from node.detect.storage_record import StorageRecord
 from node.detect.volume_record import VolumeRecord
 from node.detect.wrapped_number import WrappedNumber
 
@@ -55,9 +56,12 @@ CATALOGUE: Final[Mapping[str, Entry]] = MappingProxyType(
         VolumeRecord.name: Entry(
             make=VolumeRecord, parameters=(_bps("least_bps"), _count("least_movements"))
         ),
-        RoundTrip.name: Entry(make=RoundTrip),
+        RoundTrip.name: Entry(make=RoundTrip, parameters=(_bps("least_bps"),)),
         MintAnomaly.name: Entry(make=MintAnomaly, parameters=(_bps("least_bps"), _count("least_mints"))),
-        ColdSlots.name: Entry(make=ColdSlots, parameters=(_count("cold_calls"),)),
+        ColdSlots.name: Entry(make=ColdSlots, parameters=(_count("cold_calls"), _count("least_slots"))),
+        StorageRecord.name: Entry(
+            make=StorageRecord, parameters=(_bps("least_bps"), _count("least_writes"))
+        ),
         WrappedNumber.name: Entry(make=WrappedNumber),
     }
 )

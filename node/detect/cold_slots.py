@@ -2,9 +2,10 @@
 
 Owner, implementation, fee and token addresses are written when a contract is set up and hardly ever after. They
 stand at plain places: a small slot number, or one of those that ERC-1967 fixes for proxies; what belongs to users
-stands at hashed ones. A slot is cold after `cold_calls` transactions that wrote to its contract and left it alone.
-The score is the number of cold slots that a transaction writes: an owner changes one, a second initialisation
-all. Cost: one step for each storage access. Misses: contracts younger than that, settings in mappings.
+stands at hashed ones. A slot is cold when at most one in `cold_calls` of its contract's transactions ever wrote it, the last
+`cold_calls` left it alone, and such a silence never ended in a write before; so a total that changes now and then
+is not cold in between. The score is the number of cold slots that a transaction writes: an owner changes one, a
+second initialisation all, and fewer than `least_slots` are an owner at work. Cost: one step for each storage access. Misses: contracts younger than that, settings in mappings.
 """
 
 from __future__ import annotations
@@ -28,15 +29,19 @@ ERC1967_SLOTS: Final = frozenset(
 
 
 class ColdSlots(Detector):
-    """Remembers of each plain slot when it was last written, in writing transactions of its contract."""
+    """Remembers of each plain slot when it was last written, and the longest it was left alone before that;
+    both in transactions that wrote to its contract."""
 
     name: ClassVar[str] = "privileged_change"
     family: ClassVar[Family] = Family.STATE
 
-    def __init__(self, *, cold_calls: int) -> None:
+    def __init__(self, *, cold_calls: int, least_slots: int) -> None:
+        self._least_slots = least_slots
         self._cold_calls = cold_calls
         self._calls: Counter[Account] = Counter()
         self._written_at: dict[tuple[Account, Slot], int] = {}
+        self._writes: Counter[tuple[Account, Slot]] = Counter()
+        self._longest: dict[tuple[Account, Slot], int] = {}
 
     def judge(self, transaction: TransactionTrace) -> Evidence | None:
         cold = sorted(
@@ -46,7 +51,7 @@ class ColdSlots(Detector):
                 if is_write and self._is_cold(contract, slot)
             }
         )
-        if not cold:
+        if len(cold) < self._least_slots:
             return None
         contract, slot = cold[0]
         age = self._calls[contract] - self._written_at[(contract, slot)]
@@ -63,23 +68,34 @@ class ColdSlots(Detector):
             | {contract for contract, _, is_write in accesses if is_write}
         )
         for contract, slot, is_write in accesses:
-            if is_write:
-                self._written_at[(contract, slot)] = self._calls[contract]
-            else:
+            place = (contract, slot)
+            if is_write and self._written_at.get(place) != self._calls[contract]:
+                age = self._calls[contract] - self._written_at.get(place, self._calls[contract])
+                self._longest[place] = max(age, self._longest.get(place, 0))
+                self._written_at[place] = self._calls[contract]
+                self._writes[place] += 1
+            elif not is_write:
                 # Read before it was ever seen written: it was set before the recording began.
-                self._written_at.setdefault((contract, slot), 0)
+                self._written_at.setdefault(place, 0)
 
     def state(self) -> State:
         return {
             "calls": dict(sorted(self._calls.items())),
             "written_at": {
-                f"{contract} {slot:#x}": at for (contract, slot), at in sorted(self._written_at.items())
+                f"{contract} {slot:#x}": [
+                    *(at, self._writes[(contract, slot)], self._longest.get((contract, slot), 0)),
+                ]
+                for (contract, slot), at in sorted(self._written_at.items())
             },
         }
 
     def _is_cold(self, contract: Account, slot: Slot) -> bool:
         written_at = self._written_at.get((contract, slot))
-        return written_at is not None and self._calls[contract] - written_at >= self._cold_calls
+        if written_at is None:
+            return False
+        age = self._calls[contract] - written_at
+        is_rare = self._writes[(contract, slot)] * self._cold_calls <= self._calls[contract]
+        return is_rare and age >= self._cold_calls > self._longest.get((contract, slot), 0)
 
 
 def _plain_accesses(transaction: TransactionTrace) -> Iterator[tuple[Account, Slot, bool]]:

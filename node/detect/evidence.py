@@ -24,9 +24,9 @@ class Family(StrEnum):
     NESTING = "nesting"
     """A call within a call that had not ended."""
     VALUE = "value"
-    """Tokens that left, came or appeared."""
+    """Sizes: of what left, came or appeared."""
     STATE = "state"
-    """Words of storage that should not change, or not so."""
+    """Words of storage that should not change, or not in such a way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,9 @@ transaction's *strangeness*. A level is reached when all of this holds, else the
 
 - enough families speak (`families`);
 - the strangeness is within the level's `budget_ppm`, the share of benign transactions that may come so far;
-- benign transactions here have not shown more of it than that: among the n learned ones at most n · budget
-  were as strange. Families are never quite independent; this is where a history corrects the formula.
+- where families must agree, the history has not shown as much of it: of n benign transactions, at most
+  n · budget were as strange, weighed as of now. Families are never quite independent, an owner's first use of a
+  function is new and writes settings; this is where a protocol's own history corrects the formula.
 
 Hard evidence needs none of it: certain mechanisms together are a theft, whatever was learned.
 
@@ -16,17 +17,62 @@ Logarithms are taken in decimal arithmetic of fixed precision, which gives the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import Final
 
 from consensus.alert import Level
-from node.detect.calibration import Calibration
-from node.detect.evidence import CERTAIN, Ppb, Weighed
-from node.detect.policy import DetectionPolicy, HardEvidence
+from node.detect.evidence import CERTAIN, Evidence, Family, Ppb, Weighed
+from node.detect.policy import WHOLE_PPM, DetectionPolicy, HardEvidence
 
 _CONTEXT: Final = Context(prec=40)
-_PPB_IN_PPM: Final = 1_000
+PPB_IN_PPM: Final = CERTAIN // WHOLE_PPM
+
+Weigh = Callable[[Iterable[Evidence]], tuple[Weighed, ...]]
+"""Gives evidence the p-values that it has by now."""
+
+
+class Agreements:
+    """The benign transactions in which families agreed: what agreement is worth in this history."""
+
+    def __init__(self, *, window: int, common: Ppb) -> None:
+        self._window = window
+        self._common = common
+        self._learned = 0
+        self._recent: deque[tuple[int, tuple[Evidence, ...]]] = deque()
+
+    def learn(self, evidence: Sequence[Evidence]) -> None:
+        """Take in a benign transaction's evidence, which may be none."""
+        self._learned += 1
+        if len({each.family for each in evidence}) > 1:
+            self._recent.append((self._learned, tuple(evidence)))
+        while self._recent and self._recent[0][0] <= self._learned - self._window:
+            self._recent.popleft()
+
+    def count_as_strange(self, strangeness: Ppb, weigh: Weigh) -> int:
+        """How many were as strange, by what is known now. A protocol's birth, the first quarter of what was
+        learned, does not count: everything was new then."""
+        return sum(
+            compute_strangeness(weigh(evidence), self._common) <= strangeness
+            for place, evidence in self._recent
+            if place * 4 > self._learned
+        )
+
+    def is_within(self, budget_ppm: int, strangeness: Ppb, weigh: Weigh) -> bool:
+        """Whether the budget's share of benign transactions, at most, was as strange; of few it is none."""
+        as_strange = self.count_as_strange(strangeness, weigh)
+        return as_strange * WHOLE_PPM <= min(self._learned, self._window) * budget_ppm
+
+    def state(self) -> list[int | list[str | int]]:
+        """What `is_within` depends on, beside the calibrations."""
+        return [
+            self._learned,
+            *(
+                [place, *(part for each in evidence for part in (each.detector, each.score))]
+                for place, evidence in self._recent
+            ),
+        ]
 
 
 def combine(p_values: Sequence[Ppb]) -> Ppb:
@@ -43,42 +89,40 @@ def combine(p_values: Sequence[Ppb]) -> Ppb:
     return Ppb(min(CERTAIN, max(1, int(scaled.to_integral_value(rounding=ROUND_CEILING)))))
 
 
-def compute_strangeness(evidence: Sequence[Weighed]) -> Ppb:
-    """All evidence as one p-value, of each family the smallest."""
-    strongest: dict[str, Ppb] = {}
-    for each in evidence:
-        family = each.evidence.family
-        strongest[family] = min(each.p_value, strongest.get(family, CERTAIN))
-    return combine(list(strongest.values()))
+def compute_strangeness(evidence: Sequence[Weighed], common: Ppb) -> Ppb:
+    """All evidence that is not common, as one p-value, of each family the smallest."""
+    return combine(list(_strongest(evidence, common).values()))
 
 
 def compute_level(
-    evidence: Sequence[Weighed], strangeness: Ppb, *, policy: DetectionPolicy, past: Calibration
+    evidence: Sequence[Weighed],
+    strangeness: Ppb,
+    *,
+    policy: DetectionPolicy,
+    past: Agreements,
+    weigh: Weigh,
 ) -> tuple[Level | None, str]:
-    """The highest level that is reached, and why. `past` holds the learned transactions' `rarity`."""
+    """The highest level that is reached, and why in a sentence; None and nothing where none is."""
     for rule in policy.hard:
         if _is_met(rule, evidence):
             return Level.PAUSE, f"hard evidence: {rule.name}"
-    families = {each.evidence.family for each in evidence}
-    if not families:
-        return None, ""
-    in_the_past = past.p_value(rarity(strangeness))
-    for level in sorted(policy.levels, key=lambda each: each.level, reverse=True):
-        budget = level.budget_ppm * _PPB_IN_PPM
-        if len(families) < level.families or strangeness > budget:
+    families = _strongest(evidence, Ppb(policy.common_ppm * PPB_IN_PPM))
+    for each in sorted(policy.levels, key=lambda each: each.level, reverse=True):
+        if not families or len(families) < each.families or strangeness > each.budget_ppm * PPB_IN_PPM:
             continue
-        if not past.is_within(rarity(strangeness), budget_ppm=level.budget_ppm):
+        if len(families) > 1 and not past.is_within(each.budget_ppm, strangeness, weigh):
             continue
-        return level.level, (
-            f"{len(families)} families agree; by chance once in {CERTAIN // strangeness} transactions, "
-            f"in this history once in {CERTAIN // in_the_past} or less"
-        )
+        return each.level, f"{', '.join(families)}: by chance once in {CERTAIN // strangeness} transactions"
     return None, ""
 
 
-def rarity(strangeness: Ppb) -> int:
-    """Strangeness as a score: larger is stranger, zero is nothing at all."""
-    return CERTAIN - strangeness
+def _strongest(evidence: Sequence[Weighed], common: Ppb) -> dict[Family, Ppb]:
+    strongest: dict[Family, Ppb] = {}
+    for each in evidence:
+        if each.p_value <= common:
+            family = each.evidence.family
+            strongest[family] = min(each.p_value, strongest.get(family, CERTAIN))
+    return strongest
 
 
 def _is_met(rule: HardEvidence, evidence: Sequence[Weighed]) -> bool:

@@ -57,6 +57,8 @@ class DetectionPolicy:
     version: int
     settle_blocks: int
     calibration_transactions: int
+    common_ppm: int
+    """Evidence that a larger share of benign transactions shows does not count."""
     levels: tuple[LevelRule, ...]
     hard: tuple[HardEvidence, ...]
     detectors: Mapping[str, Mapping[str, int]]
@@ -72,7 +74,7 @@ class DetectionPolicy:
                 "format": f"tocsin.detection.v{DETECTION_FORMAT}",
                 "name": self.name,
                 "version": self.version,
-                "learning": [self.settle_blocks, self.calibration_transactions],
+                "learning": [self.settle_blocks, self.calibration_transactions, self.common_ppm],
                 "levels": {each.level.name: [each.budget_ppm, each.families] for each in self.levels},
                 "hard": {each.name: dict(each.least_scores) for each in self.hard},
                 "detectors": {name: dict(values) for name, values in self.detectors.items()},
@@ -95,7 +97,7 @@ def parse_detection_policy(content: bytes) -> DetectionPolicy:
         required=("tocsin_detection", "name", "version", "learning", "levels", "hard", "detectors")
     )
     fields["tocsin_detection"].integer(least=DETECTION_FORMAT, most=DETECTION_FORMAT)
-    learning = fields["learning"].fields(required=("settle_blocks", "calibration_transactions"))
+    learning = fields["learning"].fields(required=("settle_blocks", "calibration_transactions", "common_ppm"))
     detectors = _parse_detectors(fields["detectors"])
     return DetectionPolicy(
         name=_parse_name(fields["name"], fields["name"].text()),
@@ -104,6 +106,7 @@ def parse_detection_policy(content: bytes) -> DetectionPolicy:
         calibration_transactions=learning["calibration_transactions"].integer(
             least=100, most=MAX_CALIBRATION_TRANSACTIONS
         ),
+        common_ppm=learning["common_ppm"].integer(least=1, most=WHOLE_PPM),
         levels=_parse_levels(fields["levels"]),
         hard=_parse_hard(fields["hard"], detectors),
         detectors=detectors,

@@ -1,8 +1,10 @@
 """Round trip: in one transaction a token goes into a watched contract and comes out of it again, as more.
 
-The shape of an atomic profit: deposit and withdraw, swap and swap back, borrow and repay too little. The score is
-the loss in basis points of the balance before, plus one, at most 10 001. Honest round trips pay for the way
-and leave the contract no poorer. Cost: one step for each transfer. Misses: a profit in another token.
+The shape of an atomic profit: deposit and withdraw, swap and swap back, borrow and repay too little. It counts when
+the contract gains no other token for it: then nothing was sold. The score is the loss in basis points of the
+balance before, at most 10 000, where it is at least `least_bps`. Honest round trips pay for the way, and leave the
+contract no poorer. Cost: one step for each transfer. Misses: a profit in another token, and one that is covered
+by a worthless token paid in.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import ClassVar
 
+from consensus.types import Bps
 from node.detect.balance_drain import WHOLE_BPS
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
@@ -23,25 +26,28 @@ class RoundTrip(Detector):
     name: ClassVar[str] = "round_trip"
     family: ClassVar[Family] = Family.VALUE
 
-    def __init__(self) -> None:
+    def __init__(self, *, least_bps: Bps) -> None:
+        self._least_bps = least_bps
         self._watched: dict[Account, None] = {}
         self._balances: Counter[Holding] = Counter()
 
     def judge(self, transaction: TransactionTrace) -> Evidence | None:
         came, left = compute_gross(transaction.transfers)
+        net = compute_net(transaction.transfers)
         losses = [
-            (min(WHOLE_BPS, (left[holding] - came[holding]) * WHOLE_BPS // before), holding)
+            (min(WHOLE_BPS, -net[holding] * WHOLE_BPS // before), holding)
             for holding in came
             if 0 < came[holding] < left[holding]
             and holding[1] in self._watched
+            and not _sold(holding, net, came)
             and (before := self._balances[holding])
         ]
-        if not losses:
+        if not losses or max(losses)[0] < self._least_bps:
             return None
         bps, holding = max(losses)
         token, holder = holding
         return self.found(
-            bps + 1,
+            bps,
             f"{came[holding]} of token {shown(token)} go into {shown(holder)} and {left[holding]} come out",
         )
 
@@ -57,3 +63,12 @@ class RoundTrip(Detector):
                 f"{token} {holder}": units for (token, holder), units in sorted(self._balances.items()) if units
             },
         }
+
+
+def _sold(holding: Holding, net: Counter[Holding], came: Counter[Holding]) -> bool:
+    """Whether the holder gained another token. One that came in the same amount is the same movement, told a
+    second time by the code behind a token's proxy."""
+    return any(
+        gained > 0 and other[1] == holding[1] and came[other] != came[holding]
+        for other, gained in net.items()
+    )

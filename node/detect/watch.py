@@ -19,8 +19,8 @@ from consensus.errors import Reason, Refused
 from consensus.fields import keccak256
 from node.detect.calibration import Calibration
 from node.detect.catalogue import CATALOGUE
-from node.detect.evidence import Evidence, Judgement, Weighed
-from node.detect.fusion import compute_level, compute_strangeness, rarity
+from node.detect.evidence import Evidence, Judgement, Ppb, Weighed
+from node.detect.fusion import PPB_IN_PPM, Agreements, compute_level, compute_strangeness
 from node.detect.policy import DetectionPolicy
 from node.trace import TransactionTrace
 
@@ -34,7 +34,8 @@ class Watch:
         self._calibrations = {
             detector.name: Calibration(policy.calibration_transactions) for detector in self._detectors
         }
-        self._past = Calibration(policy.calibration_transactions)
+        self._common = Ppb(policy.common_ppm * PPB_IN_PPM)
+        self._past = Agreements(window=policy.calibration_transactions, common=self._common)
         self._waiting: deque[tuple[TransactionTrace, Judgement]] = deque()
         self._last_position: tuple[int, int] = (-1, -1)
         self._has_judged = False
@@ -91,8 +92,10 @@ class Watch:
     def _judge(self, transaction: TransactionTrace) -> Judgement:
         found = (detector.judge(transaction) for detector in self._detectors)
         weighed = self._weigh(evidence for evidence in found if evidence is not None)
-        strangeness = compute_strangeness(weighed)
-        level, reason = compute_level(weighed, strangeness, policy=self.policy, past=self._past)
+        strangeness = compute_strangeness(weighed, self._common)
+        level, reason = compute_level(
+            weighed, strangeness, policy=self.policy, past=self._past, weigh=self._weigh
+        )
         return Judgement(
             transaction_hash=transaction.hash,
             block_number=transaction.block_number,
@@ -122,4 +125,4 @@ class Watch:
         for detector in self._detectors:
             self._calibrations[detector.name].learn(scores.get(detector.name, 0))
             detector.learn(transaction)
-        self._past.learn(rarity(judgement.strangeness))
+        self._past.learn([each.evidence for each in judgement.evidence])
