@@ -7,15 +7,18 @@ The one shape that trace detectors know. A recorded history fills it (`node/obse
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, NewType
+from functools import cached_property
+from typing import Final, NamedTuple, NewType
 
 from consensus.types import BlockNumber
 
 Account = NewType("Account", str)
-"""An address as 0x and 40 hexadecimal digits in lower case; traces are not written for people, so no checksum."""
+"""An address as 0x and 40 hexadecimal digits in lower case; traces are not written for people, so no
+checksum."""
 
 Token = NewType("Token", str)
 """The `Account` of a token's contract."""
@@ -25,6 +28,9 @@ TokenUnits = NewType("TokenUnits", int)
 
 Slot = NewType("Slot", int)
 """Place of a word in a contract's storage; below 2**256."""
+
+Holding = tuple[Token, Account]
+"""A token, and who holds it."""
 
 ZERO_ACCOUNT: Final = Account("0x" + "00" * 20)
 """Where tokens come from when they are minted, and go to when they are burnt."""
@@ -47,8 +53,7 @@ BORROWED_CODE: Final = frozenset({CallKind.DELEGATE_CALL, CallKind.CALL_CODE})
 """Frames that run another contract's code on the storage of the frame around them."""
 
 
-@dataclass(frozen=True, slots=True)
-class StorageAccess:
+class StorageAccess(NamedTuple):
     """One SLOAD or SSTORE; `value` is what was read or written."""
 
     slot: Slot
@@ -80,8 +85,7 @@ class CallFrame:
         object.__setattr__(self, "writes_storage", writes)
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(NamedTuple):
     """Tokens that moved from one account to another."""
 
     token: Token
@@ -90,7 +94,7 @@ class Transfer:
     units: TokenUnits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TransactionTrace:
     """One transaction of a block. `frames` come by start, an outer one before those within it."""
 
@@ -111,15 +115,7 @@ class TransactionTrace:
         """Where it stands in the order of time."""
         return (self.block_number, self.index)
 
-    def is_within(self, inner: int, outer: int) -> bool:
-        """Whether the frame at `inner` ran while the one at `outer` was open."""
-        parent = self.frames[inner].parent
-        while parent is not None:
-            if parent == outer:
-                return True
-            parent = self.frames[parent].parent
-        return False
-
+    @cached_property
     def writing_frames(self) -> tuple[int, ...]:
         """The frames that changed storage, by start. Delegate calls are left out: what they run is the code
         of the frame around them, so that a proxy would count everything twice."""
@@ -129,13 +125,59 @@ class TransactionTrace:
             if frame.writes_storage and frame.kind not in BORROWED_CODE
         )
 
+    @cached_property
     def outermost_frames(self) -> tuple[CallFrame, ...]:
         """The frames through which the watched contracts were entered."""
         return tuple(frame for frame in self.frames if frame.parent is None)
 
+    @cached_property
+    def watched(self) -> frozenset[Account]:
+        """The watched contracts that were called."""
+        return frozenset(frame.contract for frame in self.frames)
+
+    @cached_property
+    def watched_accesses(self) -> tuple[tuple[Account, StorageAccess], ...]:
+        """Everything done to the storage of the watched contracts that were called, once, in order by
+        contract."""
+        return tuple(
+            (contract, access)
+            for frame in self.outermost_frames
+            for contract, done in frame.accesses.items()
+            if contract in self.watched
+            for access in done
+        )
+
+    @cached_property
+    def net(self) -> Mapping[Holding, int]:
+        """What each holding gained, in the token's units; below zero where it lost."""
+        net: Counter[Holding] = Counter()
+        for transfer in self.transfers:
+            net[(transfer.token, transfer.sender)] -= transfer.units
+            net[(transfer.token, transfer.receiver)] += transfer.units
+        return net
+
+    @cached_property
+    def came(self) -> Mapping[Holding, int]:
+        """What came to each holding, whatever left it again."""
+        came: Counter[Holding] = Counter()
+        for transfer in self.transfers:
+            if transfer.sender != transfer.receiver:
+                came[(transfer.token, transfer.receiver)] += transfer.units
+        return came
+
+    @cached_property
+    def left(self) -> Mapping[Holding, int]:
+        """What left each holding, whatever came to it again."""
+        left: Counter[Holding] = Counter()
+        for transfer in self.transfers:
+            if transfer.sender != transfer.receiver:
+                left[(transfer.token, transfer.sender)] += transfer.units
+        return left
+
 
 def compute_parents(spans: Sequence[tuple[int, int]]) -> tuple[int | None, ...]:
-    """For each (start, end), the place of the innermost one that holds it; `spans` come by start, longest first."""
+    """For each (start, end), the place of the innermost one that holds it; `spans` come by start, longest
+    first."""
     parents: list[int | None] = []
     open_spans: list[int] = []
     for place, (_, end) in enumerate(spans):

@@ -1,1 +1,1 @@
-"""Transactions in, judgements out: what a trace shows, how unusual it is here, and how hard to brake for it."""
+"""Transactions in, judgements out: what a trace shows, how unusual that is here, how hard to brake."""

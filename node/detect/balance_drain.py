@@ -1,10 +1,10 @@
 """Balance drain: one transaction takes a large part of a token that a watched contract holds.
 
 Balances are kept from the recorded transfers. The score is the net outflow in basis points of the balance
-before, at most 10 000, where it is at least `least_bps`. A balance below `dust_bps` of what it once was does not count:
-the last depositor of an old pool takes all of nothing. How strange a drain is depends on the protocol, since in a
-young one every withdrawal is large: its own history says so. Cost: one step for each transfer.
-Misses: drains in many small steps, and tokens whose balances change without a transfer.
+before, at most 10 000, where it is at least `least_bps`. A balance below `dust_bps` of what it once was
+does not count: the last depositor of an old pool takes all of nothing. How strange a drain is depends on
+the protocol, since in a young one every withdrawal is large: its own history says so. Cost: one step for
+each transfer. Misses: drains in many small steps, and tokens whose balances change without a transfer.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import ClassVar
 from consensus.types import Bps
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
-from node.detect.movements import Holding, compute_net
-from node.trace import Account, TransactionTrace
+from node.trace import Account, Holding, TransactionTrace
 
 WHOLE_BPS = 10_000
 
@@ -39,7 +38,7 @@ class BalanceDrain(Detector):
         if worst is None or worst[0] < self._least_bps:
             return None
         bps, (token, holder) = worst
-        left = -compute_net(transaction.transfers)[(token, holder)]
+        left = -transaction.net[(token, holder)]
         return self.found(
             bps,
             f"{left} of token {shown(token)} leave {shown(holder)}, which held "
@@ -47,15 +46,15 @@ class BalanceDrain(Detector):
         )
 
     def follow(self, transaction: TransactionTrace) -> None:
-        self._watched.update(dict.fromkeys(frame.contract for frame in transaction.frames))
-        for holding, gained in compute_net(transaction.transfers).items():
+        self._watched.update(dict.fromkeys(transaction.watched))
+        for holding, gained in transaction.net.items():
             # Below zero means that something came in unseen; from zero on the books are right again.
             self._balances[holding] = max(0, self._balances[holding] + gained)
             self._peaks[holding] = max(self._peaks[holding], self._balances[holding])
 
     def state(self) -> State:
         return {
-            "watched": list(sorted(self._watched)),
+            "watched": sorted(self._watched),
             "balances": {
                 f"{token} {holder}": [self._balances[(token, holder)], peak]
                 for (token, holder), peak in sorted(self._peaks.items())
@@ -65,7 +64,7 @@ class BalanceDrain(Detector):
 
     def _drains(self, transaction: TransactionTrace) -> list[tuple[int, Holding]]:
         drains = []
-        for holding, gained in compute_net(transaction.transfers).items():
+        for holding, gained in transaction.net.items():
             before = self._balances[holding]
             is_dust = before * WHOLE_BPS <= self._peaks[holding] * self._dust_bps
             if gained < 0 and holding[1] in self._watched and not is_dust:

@@ -1,9 +1,9 @@
 """How unusual a score is, in the protocol's own benign history: a conformal p-value, in whole numbers.
 
-For n benign transactions of which k scored as high, the p-value is (k + 1) / (n + 1): were the next one benign and
-drawn like the others, the chance of so high a score would be at most that (Vovk, Gammerman, Shafer 2005). Each
-score comes from judging a transaction *before* learning it. A short history cannot give a small p-value, so that
-confidence grows with what was learned, without a rule for it.
+For n benign transactions of which k scored as high, the p-value is (k + 1) / (n + 1): were the next one
+benign and drawn like the others, the chance of so high a score would be at most that (Vovk, Gammerman,
+Shafer 2005). Each score comes from judging a transaction *before* learning it. A short history cannot give
+a small p-value, so that confidence grows with what was learned, without a rule for it.
 """
 
 from __future__ import annotations

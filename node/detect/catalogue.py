@@ -8,13 +8,13 @@ from types import MappingProxyType
 from typing import Final
 
 from node.detect.balance_drain import BalanceDrain
-from node.detect.cold_slots import ColdSlots
 from node.detect.contract_caller import ContractCaller
 from node.detect.detector import Detector
 from node.detect.mint_anomaly import MintAnomaly
 from node.detect.novel_flow import NovelFlow
+from node.detect.privileged_change import PrivilegedChange
 from node.detect.reentrancy import Reentrancy
-from node.detect.repetition import RepetitionBurst
+from node.detect.repetition_burst import RepetitionBurst
 from node.detect.round_trip import RoundTrip
 from node.detect.storage_record import StorageRecord
 from node.detect.volume_record import VolumeRecord
@@ -58,10 +58,10 @@ CATALOGUE: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         RoundTrip.name: Entry(make=RoundTrip, parameters=(_bps("least_bps"),)),
         MintAnomaly.name: Entry(make=MintAnomaly, parameters=(_bps("least_bps"), _count("least_mints"))),
-        ColdSlots.name: Entry(make=ColdSlots, parameters=(_count("cold_calls"), _count("least_slots"))),
-        StorageRecord.name: Entry(
-            make=StorageRecord, parameters=(_bps("least_bps"), _count("least_writes"))
+        PrivilegedChange.name: Entry(
+            make=PrivilegedChange, parameters=(_count("cold_calls"), _count("least_slots"))
         ),
+        StorageRecord.name: Entry(make=StorageRecord, parameters=(_bps("least_bps"), _count("least_writes"))),
         WrappedNumber.name: Entry(make=WrappedNumber),
     }
 )

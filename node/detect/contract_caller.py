@@ -1,9 +1,9 @@
 """Contract caller: a function that only accounts without code called is called by a contract.
 
 The strongest guard of Trace2Inv (`onlyEOA`, 15 of 27 hacks at 0.2 % false alarms), as evidence and not as a
-ban. Score 1: this function had at least `least_direct_calls` direct calls and none by a contract. Score 2: so
-had the whole protocol. Cost: one look-up for each outermost frame. Misses: protocols that contracts use daily,
-and attacks by accounts without code.
+ban. Score 1: this function had at least `least_direct_calls` direct calls and none by a contract. Score 2:
+so had the whole protocol. Cost: one look-up for each outermost frame. Misses: protocols that contracts use
+daily, and attacks by accounts without code.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class ContractCaller(Detector):
             if calls >= self._least and not self._by_contract[frame.selector]:
                 return self.found(
                     1,
-                    f"a contract calls {frame.selector} of {shown(frame.contract)}; none did in {calls} calls",
+                    f"a contract calls {frame.selector} of {shown(frame.contract)}; "
+                    f"none did in {calls} direct calls",
                 )
         return None
 
@@ -47,7 +48,7 @@ class ContractCaller(Detector):
         self._by_contract.update(frame.selector for frame in _entries_by_contract(transaction))
         self._direct.update(
             frame.selector
-            for frame in transaction.outermost_frames()
+            for frame in transaction.outermost_frames
             if frame.kind is CallKind.FIRST_CALL and frame.writes_storage
         )
 
@@ -58,6 +59,6 @@ class ContractCaller(Detector):
 def _entries_by_contract(transaction: TransactionTrace) -> list[CallFrame]:
     return [
         frame
-        for frame in transaction.outermost_frames()
+        for frame in transaction.outermost_frames
         if frame.kind is CallKind.CALL and frame.writes_storage
     ]

@@ -3,8 +3,8 @@
 A detector keeps three things apart, because the watch treats them differently:
 
 - `learn` takes a transaction into the baseline: what is usual here. Only benign transactions get there.
-- `follow` keeps facts of the chain, such as balances, up to date. Every transaction gets there, the attack too:
-  what it took is gone.
+- `follow` keeps facts of the chain, such as balances, up to date. Every transaction gets there, the attack
+  too: what it took is gone.
 - `judge` compares one transaction with both, and changes neither.
 
 So a verdict is a function of the transactions before it. All numbers are integers. `state` is everything that
@@ -14,16 +14,18 @@ So a verdict is a function of the transactions before it. All numbers are intege
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from node.detect.evidence import Evidence, Family
 from node.trace import TransactionTrace
 
-State = dict[str, "State"] | list["State"] | str | int
+State = Mapping[str, "State"] | Sequence["State"] | str | int
 
 
 class Detector(ABC):
-    """Base of all detectors. A new one sets `name` and `family`, and is listed in `node/detect/catalogue.py`."""
+    """Base of all detectors. A new one sets `name` and `family`, and is listed in
+    `node/detect/catalogue.py`."""
 
     name: ClassVar[str]
     """As the policy and reports call it: lower case, `_` between words."""

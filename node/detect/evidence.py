@@ -31,8 +31,8 @@ class Family(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """One detector's finding. `score` is a positive integer, larger is stranger, and compares only with scores
-    of the same detector."""
+    """One detector's finding. `score` is a positive integer, larger is stranger, and compares only with
+    scores of the same detector."""
 
     detector: str
     family: Family

@@ -1,14 +1,15 @@
 """From evidence to a level: within a family the strongest counts, across families agreement does.
 
-The p-values of the k families that say anything are multiplied, and Fisher's method says how often a product as
-small comes about by chance, were they independent: x · Σ (−ln x)^j / j! for j < k. That number is the
-transaction's *strangeness*. A level is reached when all of this holds, else the one below is tried:
+The p-values of the k families that say anything are multiplied, and Fisher's method says how often a
+product as small comes about by chance, were they independent: x · Σ (−ln x)^j / j! for j < k. That number
+is the transaction's *strangeness*. A level is reached when all of this holds, else the one below is tried:
 
-- enough families speak (`families`);
-- the strangeness is within the level's `budget_ppm`, the share of benign transactions that may come so far;
-- where families must agree, the history has not shown as much of it: of n benign transactions, at most
-  n · budget were as strange, weighed as of now. Families are never quite independent, an owner's first use of a
-  function is new and writes settings; this is where a protocol's own history corrects the formula.
+- the strangeness is within the level's budget, the share of benign transactions that may come so far. There is
+  one for evidence that stands alone (`alone_ppm`), and one for when `families` agree (`agreed_ppm`);
+- the history has not shown as much: of n benign transactions at most n · budget were as strange, weighed by
+  what is known now. This holds the sum over all families within the budget; and families are never quite
+  independent, an owner's first use of a function is new and writes settings, so that a protocol's own
+  history must correct the formula.
 
 Hard evidence needs none of it: certain mechanisms together are a theft, whatever was learned.
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from decimal import ROUND_CEILING, Context, Decimal
+from functools import lru_cache
 from typing import Final
 
 from consensus.alert import Level
@@ -33,8 +35,8 @@ Weigh = Callable[[Iterable[Evidence]], tuple[Weighed, ...]]
 """Gives evidence the p-values that it has by now."""
 
 
-class Agreements:
-    """The benign transactions in which families agreed: what agreement is worth in this history."""
+class StrangePast:
+    """The benign transactions that had any evidence against them: what evidence is worth in this history."""
 
     def __init__(self, *, window: int, common: Ppb) -> None:
         self._window = window
@@ -45,7 +47,7 @@ class Agreements:
     def learn(self, evidence: Sequence[Evidence]) -> None:
         """Take in a benign transaction's evidence, which may be none."""
         self._learned += 1
-        if len({each.family for each in evidence}) > 1:
+        if evidence:
             self._recent.append((self._learned, tuple(evidence)))
         while self._recent and self._recent[0][0] <= self._learned - self._window:
             self._recent.popleft()
@@ -75,7 +77,8 @@ class Agreements:
         ]
 
 
-def combine(p_values: Sequence[Ppb]) -> Ppb:
+@lru_cache(maxsize=4096)
+def combine(p_values: tuple[Ppb, ...]) -> Ppb:
     """Fisher's combined p-value of independent ones, rounded up; certain for none."""
     product = Decimal(1)
     for p_value in p_values:
@@ -91,7 +94,7 @@ def combine(p_values: Sequence[Ppb]) -> Ppb:
 
 def compute_strangeness(evidence: Sequence[Weighed], common: Ppb) -> Ppb:
     """All evidence that is not common, as one p-value, of each family the smallest."""
-    return combine(list(_strongest(evidence, common).values()))
+    return combine(tuple(sorted(_strongest(evidence, common).values())))
 
 
 def compute_level(
@@ -99,7 +102,7 @@ def compute_level(
     strangeness: Ppb,
     *,
     policy: DetectionPolicy,
-    past: Agreements,
+    past: StrangePast,
     weigh: Weigh,
 ) -> tuple[Level | None, str]:
     """The highest level that is reached, and why in a sentence; None and nothing where none is."""
@@ -108,9 +111,8 @@ def compute_level(
             return Level.PAUSE, f"hard evidence: {rule.name}"
     families = _strongest(evidence, Ppb(policy.common_ppm * PPB_IN_PPM))
     for each in sorted(policy.levels, key=lambda each: each.level, reverse=True):
-        if not families or len(families) < each.families or strangeness > each.budget_ppm * PPB_IN_PPM:
-            continue
-        if len(families) > 1 and not past.is_within(each.budget_ppm, strangeness, weigh):
+        budget_ppm = each.budget_ppm(len(families))
+        if strangeness > budget_ppm * PPB_IN_PPM or not past.is_within(budget_ppm, strangeness, weigh):
             continue
         return each.level, f"{', '.join(families)}: by chance once in {CERTAIN // strangeness} transactions"
     return None, ""

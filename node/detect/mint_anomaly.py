@@ -1,9 +1,10 @@
 """Mint anomaly: tokens appear from nothing, many compared with how many there were, and nothing is paid in.
 
-A mint is a transfer from the zero account; it is backed when another token comes to a watched contract in the
-same transaction. The score is what was minted unbacked in basis points of the supply before, at most 10 000 000, where it
-is at least `least_bps`. The supply is counted from the recorded mints and burns, and nothing is said of a token with
-fewer than `least_mints` of them. Cost: one step for each transfer. Misses: tokens that mint without a transfer.
+A mint is a transfer from the zero account; it is backed when another token comes to a watched contract in
+the same transaction. The score is what was minted unbacked in basis points of the supply before, at most 10
+000 000, where it is at least `least_bps`. The supply is counted from the recorded mints and burns, and
+nothing is said of a token with fewer than `least_mints` of them. Cost: one step for each transfer. Misses:
+tokens that mint without a transfer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from consensus.types import Bps
 from node.detect.balance_drain import WHOLE_BPS
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
-from node.detect.movements import compute_net
 from node.trace import ZERO_ACCOUNT, Account, Token, TransactionTrace
 
 HIGHEST_BPS = 1_000 * WHOLE_BPS
@@ -35,7 +35,7 @@ class MintAnomaly(Detector):
         self._mints: Counter[Token] = Counter()
 
     def judge(self, transaction: TransactionTrace) -> Evidence | None:
-        net = compute_net(transaction.transfers)
+        net = transaction.net
         backing = {token for (token, holder), gained in net.items() if gained > 0 and holder in self._watched}
         found = [
             (min(HIGHEST_BPS, -gained * WHOLE_BPS // self._supplies[token]), token, -gained)
@@ -56,14 +56,14 @@ class MintAnomaly(Detector):
         )
 
     def follow(self, transaction: TransactionTrace) -> None:
-        self._watched.update(dict.fromkeys(frame.contract for frame in transaction.frames))
-        for (token, holder), gained in compute_net(transaction.transfers).items():
+        self._watched.update(dict.fromkeys(transaction.watched))
+        for (token, holder), gained in transaction.net.items():
             if holder == ZERO_ACCOUNT and gained:
                 self._supplies[token] = max(0, self._supplies[token] - gained)
                 self._mints[token] += gained < 0
 
     def state(self) -> State:
         return {
-            "watched": list(sorted(self._watched)),
+            "watched": sorted(self._watched),
             "supplies": {token: [self._supplies[token], n] for token, n in sorted(self._mints.items())},
         }

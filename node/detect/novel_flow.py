@@ -1,10 +1,10 @@
 """Novel control flow: the writing calls of a transaction follow each other as they never did before.
 
-After CrossGuard (ICSE 2026). Each frame that writes is an edge from what it follows: the frame around it; or
-the frame before it, when it reads what that one wrote; or the start, when it depends on nothing before it.
-That last point is what keeps batches of unrelated calls from looking new. Contracts are named by the order in
-which they appear, so that the second vault of a kind is as well known as the first. The score is the number of
-distinct edges that were never learned.
+After CrossGuard (ICSE 2026). Each frame that writes is an edge from what it follows: the frame around it;
+or the frame before it, when it reads what that one wrote; or the start, when it depends on nothing before
+it. That last point is what keeps batches of unrelated calls from looking new. Contracts are named by the
+order in which they appear, so that the second vault of a kind is as well known as the first. The score is
+the number of distinct edges that were never learned.
 
 Cost: one step for each frame, and the storage accesses of the writing frames where there are two or more.
 Misses: an attack by calls in a usual order with unusual arguments; `value` and `state` detectors see those.
@@ -49,7 +49,7 @@ class NovelFlow(Detector):
 
 def compute_edges(transaction: TransactionTrace) -> tuple[Edge, ...]:
     """The distinct edges between a transaction's writing frames, in the order in which they occur."""
-    places = transaction.writing_frames()
+    places = transaction.writing_frames
     roles: dict[Account, int] = {}
     nodes: dict[int, str] = {}
     edges: dict[Edge, None] = {}

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 from consensus.alert import Level
-from consensus.errors import Refused
 from consensus.fields import keccak256
 from consensus.types import PolicyHash
 from node.detect.catalogue import CATALOGUE, Parameter
@@ -35,10 +34,17 @@ class LevelRule:
     """What learned evidence must come to for a level."""
 
     level: Level
-    budget_ppm: int
-    """The share of benign transactions that may reach the level, in parts per million."""
+    alone_ppm: int
+    """How strange one family's evidence must be, in parts per million of benign transactions; 0: never enough."""
+    agreed_ppm: int
+    """How strange the evidence of `families` families that agree must be."""
     families: int
-    """How many families of detectors must agree."""
+
+    def budget_ppm(self, families: int) -> int:
+        """The share of benign transactions that may come so far when so many families speak; 0 for none."""
+        if families == 0:
+            return 0
+        return self.agreed_ppm if families >= self.families else self.alone_ppm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +81,9 @@ class DetectionPolicy:
                 "name": self.name,
                 "version": self.version,
                 "learning": [self.settle_blocks, self.calibration_transactions, self.common_ppm],
-                "levels": {each.level.name: [each.budget_ppm, each.families] for each in self.levels},
+                "levels": {
+                    each.level.name: [each.alone_ppm, each.agreed_ppm, each.families] for each in self.levels
+                },
                 "hard": {each.name: dict(each.least_scores) for each in self.hard},
                 "detectors": {name: dict(values) for name, values in self.detectors.items()},
             },
@@ -132,20 +140,29 @@ def _parse_parameter(node: Node, parameter: Parameter) -> int:
 
 def _parse_levels(node: Node) -> tuple[LevelRule, ...]:
     fields = node.fields(required=tuple(level.name.lower() for level in Level))
-    rules = []
+    rules: list[LevelRule] = []
     for level in Level:
-        entry = fields[level.name.lower()].fields(required=("budget_ppm", "families"))
+        entry = fields[level.name.lower()].fields(required=("alone_ppm", "agreed_ppm", "families"))
         rule = LevelRule(
             level=level,
-            budget_ppm=entry["budget_ppm"].integer(least=1, most=WHOLE_PPM),
-            families=entry["families"].integer(least=1, most=len(Family)),
+            alone_ppm=entry["alone_ppm"].integer(least=0, most=WHOLE_PPM),
+            agreed_ppm=entry["agreed_ppm"].integer(least=0, most=WHOLE_PPM),
+            families=entry["families"].integer(least=2, most=len(Family)),
         )
-        if rules and (rule.budget_ppm > rules[-1].budget_ppm or rule.families < rules[-1].families):
+        if rules and not _is_harder(rule, rules[-1]):
             raise fields[level.name.lower()].refusal(
                 f"a harder level must not be easier to reach than {rules[-1].level.name.lower()}"
             )
         rules.append(rule)
     return tuple(rules)
+
+
+def _is_harder(rule: LevelRule, easier: LevelRule) -> bool:
+    return (
+        rule.alone_ppm <= easier.alone_ppm
+        and rule.agreed_ppm <= easier.agreed_ppm
+        and rule.families >= easier.families
+    )
 
 
 def _parse_hard(node: Node, detectors: Mapping[str, object]) -> tuple[HardEvidence, ...]:

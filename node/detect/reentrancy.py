@@ -1,9 +1,10 @@
 """Reentrancy: a writing call of a contract runs within another writing call of the same contract.
 
-Between the two lies an external call, which is where an attacker gets to act on half-written state. Pairs of
-functions that nest so in daily use are learned; the score is the number of distinct pairs that were not. Delegate
-calls are left out, since they run in the frame around them. Cost: for each writing frame, the frames around it.
-Misses: re-entry into another contract that shares state, and reads of half-written state by others.
+Between the two lies an external call, which is where an attacker gets to act on half-written state. Pairs
+of functions that nest so in daily use are learned; the score is the number of distinct pairs that were not.
+Delegate calls are left out, since they run in the frame around them. Cost: for each writing frame, the
+frames around it. Misses: re-entry into another contract that shares state, and reads of half-written state
+by others.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class Reentrancy(Detector):
         self._known: dict[Pair, None] = {}
 
     def judge(self, transaction: TransactionTrace) -> Evidence | None:
-        new = {pair: contract for pair, contract in find_pairs(transaction).items() if pair not in self._known}
+        new = {
+            pair: contract for pair, contract in find_pairs(transaction).items() if pair not in self._known
+        }
         if not new:
             return None
         (outer, inner), contract = next(iter(new.items()))
@@ -45,7 +48,7 @@ class Reentrancy(Detector):
 
 def find_pairs(transaction: TransactionTrace) -> dict[Pair, str]:
     """Each pair of writing functions that nest, with the contract where they first do."""
-    writing = transaction.writing_frames()
+    writing = transaction.writing_frames
     known = set(writing)
     pairs: dict[Pair, str] = {}
     for place in writing:

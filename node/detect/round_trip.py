@@ -1,23 +1,23 @@
 """Round trip: in one transaction a token goes into a watched contract and comes out of it again, as more.
 
-The shape of an atomic profit: deposit and withdraw, swap and swap back, borrow and repay too little. It counts when
-the contract gains no other token for it: then nothing was sold. The score is the loss in basis points of the
-balance before, at most 10 000, where it is at least `least_bps`. Honest round trips pay for the way, and leave the
-contract no poorer. Cost: one step for each transfer. Misses: a profit in another token, and one that is covered
-by a worthless token paid in.
+The shape of an atomic profit: deposit and withdraw, swap and swap back, borrow and repay too little. It
+counts when the contract gains no other token for it: then nothing was sold. The score is the loss in basis
+points of the balance before, at most 10 000, where it is at least `least_bps`. Honest round trips pay for
+the way, and leave the contract no poorer. Cost: one step for each transfer. Misses: a profit in another
+token, and one that is covered by a worthless token paid in.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import ClassVar
 
 from consensus.types import Bps
 from node.detect.balance_drain import WHOLE_BPS
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
-from node.detect.movements import Holding, compute_gross, compute_net
-from node.trace import Account, TransactionTrace
+from node.trace import Account, Holding, TransactionTrace
 
 
 class RoundTrip(Detector):
@@ -32,8 +32,8 @@ class RoundTrip(Detector):
         self._balances: Counter[Holding] = Counter()
 
     def judge(self, transaction: TransactionTrace) -> Evidence | None:
-        came, left = compute_gross(transaction.transfers)
-        net = compute_net(transaction.transfers)
+        came, left = transaction.came, transaction.left
+        net = transaction.net
         losses = [
             (min(WHOLE_BPS, -net[holding] * WHOLE_BPS // before), holding)
             for holding in came
@@ -52,20 +52,22 @@ class RoundTrip(Detector):
         )
 
     def follow(self, transaction: TransactionTrace) -> None:
-        self._watched.update(dict.fromkeys(frame.contract for frame in transaction.frames))
-        for holding, gained in compute_net(transaction.transfers).items():
+        self._watched.update(dict.fromkeys(transaction.watched))
+        for holding, gained in transaction.net.items():
             self._balances[holding] = max(0, self._balances[holding] + gained)
 
     def state(self) -> State:
         return {
-            "watched": list(sorted(self._watched)),
+            "watched": sorted(self._watched),
             "balances": {
-                f"{token} {holder}": units for (token, holder), units in sorted(self._balances.items()) if units
+                f"{token} {holder}": units
+                for (token, holder), units in sorted(self._balances.items())
+                if units
             },
         }
 
 
-def _sold(holding: Holding, net: Counter[Holding], came: Counter[Holding]) -> bool:
+def _sold(holding: Holding, net: Mapping[Holding, int], came: Mapping[Holding, int]) -> bool:
     """Whether the holder gained another token. One that came in the same amount is the same movement, told a
     second time by the code behind a token's proxy."""
     return any(

@@ -1,12 +1,12 @@
 """Storage record: a number in a contract's storage goes far above anything it ever was.
 
-The data-flow caps of Trace2Inv (17 of 27 hacks at 1.6 %), on what is written instead of on arguments: a share
-price, a total, a debt that jumps. Only plain slots are looked at, since each holds one thing; what stands there is
-compared with the largest value written before, in `least_writes` learned transactions or more. The score is the
-record in basis points of the old one, where it is at least `least_bps`. A word above 2**128 holds flags, an address or
-several numbers, and says nothing. Cost: one step for each storage access. Misses: mappings, packed words, and
-numbers that are manipulated within their usual range. Its family is that of the token movements: a large deposit
-sets records on both sides, and must not count as two.
+The data-flow caps of Trace2Inv (17 of 27 hacks at 1.6 %), on what is written instead of on arguments: a
+share price, a total, a debt that jumps. Only plain slots are looked at, since each holds one thing; what
+stands there is compared with the largest value written before, in `least_writes` learned transactions or
+more. The score is the record in basis points of the old one, where it is at least `least_bps`. A word above
+2**128 holds flags, an address or several numbers, and says nothing. Cost: one step for each storage access.
+Misses: mappings, packed words, and numbers that are manipulated within their usual range. Its family is
+that of the token movements: a large deposit sets records on both sides, and must not count as two.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import ClassVar, Final
 
 from consensus.types import Bps
 from node.detect.balance_drain import WHOLE_BPS
-from node.detect.cold_slots import PLAIN_SLOTS
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.privileged_change import PLAIN_SLOTS
 from node.trace import Account, Slot, TransactionTrace
 
 SMALL: Final = 1 << 128
@@ -68,12 +68,9 @@ class StorageRecord(Detector):
 
 def largest_written(transaction: TransactionTrace) -> dict[Place, int]:
     """The largest number that each plain slot of the watched contracts takes on, at any time within."""
-    watched = {frame.contract for frame in transaction.frames}
     largest: dict[Place, int] = {}
-    for frame in transaction.outermost_frames():
-        for contract in watched & frame.accesses.keys():
-            for access in frame.accesses[contract]:
-                if access.is_write and access.slot < PLAIN_SLOTS and access.value < SMALL:
-                    place = (contract, access.slot)
-                    largest[place] = max(largest.get(place, 0), access.value)
+    for contract, access in transaction.watched_accesses:
+        if access.is_write and access.slot < PLAIN_SLOTS and access.value < SMALL:
+            place = (contract, access.slot)
+            largest[place] = max(largest.get(place, 0), access.value)
     return largest

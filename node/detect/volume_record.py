@@ -1,9 +1,9 @@
-"""Volume record: more of a token comes to or leaves the watched contracts in one transaction than ever before.
+"""Volume record: more of a token moves into or out of the watched contracts at once than ever before.
 
-The caps on token flow of Trace2Inv (17 of 27 hacks at 0.4 %), with the cap learned and the breach as evidence.
-The score is the new record in basis points of the old one, where it is at least `least_bps`, and the token was moved in
-`least_movements` learned transactions before. Both directions count: borrowed millions come in before they go out.
-Cost: one step for each transfer. Misses: thefts within the usual size.
+The caps on token flow of Trace2Inv (17 of 27 hacks at 0.4 %), with the cap learned and the breach as
+evidence. The score is the new record in basis points of the old one, where it is at least `least_bps`, and
+the token was moved in `least_movements` learned transactions before. Both directions count: borrowed
+millions come in before they go out. Cost: one step for each transfer. Misses: thefts within the usual size.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from consensus.types import Bps
 from node.detect.balance_drain import WHOLE_BPS
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
-from node.detect.movements import compute_gross
 from node.trace import Account, Token, TransactionTrace
 
 # Beyond this a record is no stranger than it is already.
@@ -54,11 +53,11 @@ class VolumeRecord(Detector):
             self._movements[token] += 1
 
     def follow(self, transaction: TransactionTrace) -> None:
-        self._watched.update(dict.fromkeys(frame.contract for frame in transaction.frames))
+        self._watched.update(dict.fromkeys(transaction.watched))
 
     def state(self) -> State:
         return {
-            "watched": list(sorted(self._watched)),
+            "watched": sorted(self._watched),
             "tokens": {
                 token: [self._largest[token], count] for token, count in sorted(self._movements.items())
             },
@@ -66,7 +65,7 @@ class VolumeRecord(Detector):
 
     def _largest_movements(self, transaction: TransactionTrace) -> dict[Token, int]:
         largest: dict[Token, int] = {}
-        for gross in compute_gross(transaction.transfers):
+        for gross in (transaction.came, transaction.left):
             for (token, holder), moved in gross.items():
                 if moved and holder in self._watched:
                     largest[token] = max(largest.get(token, 0), moved)

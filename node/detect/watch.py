@@ -4,8 +4,9 @@
                    │
                    └─ below limit, `settle_blocks` later ─► learned
 
-A judged transaction joins the baseline late, and only when it asked for no brake: so a theft in several steps
-does not make itself usual while it runs. Facts of the chain, such as balances, follow every transaction at once.
+A judged transaction joins the baseline late, and only when it asked for no brake: so a theft in several
+steps does not make itself usual while it runs. Facts of the chain, such as balances, follow every
+transaction at once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from consensus.fields import keccak256
 from node.detect.calibration import Calibration
 from node.detect.catalogue import CATALOGUE
 from node.detect.evidence import Evidence, Judgement, Ppb, Weighed
-from node.detect.fusion import PPB_IN_PPM, Agreements, compute_level, compute_strangeness
+from node.detect.fusion import PPB_IN_PPM, StrangePast, compute_level, compute_strangeness
 from node.detect.policy import DetectionPolicy
 from node.trace import TransactionTrace
 
@@ -35,7 +36,7 @@ class Watch:
             detector.name: Calibration(policy.calibration_transactions) for detector in self._detectors
         }
         self._common = Ppb(policy.common_ppm * PPB_IN_PPM)
-        self._past = Agreements(window=policy.calibration_transactions, common=self._common)
+        self._past = StrangePast(window=policy.calibration_transactions, common=self._common)
         self._waiting: deque[tuple[TransactionTrace, Judgement]] = deque()
         self._last_position: tuple[int, int] = (-1, -1)
         self._has_judged = False
@@ -56,7 +57,8 @@ class Watch:
         self._follow(transaction)
 
     def judge(self, transaction: TransactionTrace) -> Judgement:
-        """What there is to say of a transaction that is later than all before. Raises `Refused` (OUT_OF_ORDER)."""
+        """What there is to say of a transaction that is later than all before. Raises `Refused`
+        (OUT_OF_ORDER)."""
         self._advance(transaction)
         self._has_judged = True
         self._settle_until(transaction.block_number - self.policy.settle_blocks)

@@ -1,9 +1,10 @@
-"""Wrapped number: a word of storage goes from small to just below 2**256, as when more is subtracted than is there.
+"""Wrapped number: a word of storage falls below zero and comes out just below 2**256.
 
-A write counts when the same transaction read less than 2**128 from the slot before and writes 2**256 - 2**128 or
-more. The largest value itself does not count: it is how people approve without a limit. Contracts that keep signed
-numbers, or wrap by design, do so in daily use: the score is the number of wraps in contracts that were never
-learned to do so. Cost: one step for each storage access. Misses: numbers that share a word with others.
+A write counts when the same transaction read less than 2**128 from the slot before and writes 2**256 -
+2**128 or more. The largest value itself does not count: it is how people approve without a limit. Contracts
+that keep signed numbers, or wrap by design, do so in daily use: the score is the number of wraps in
+contracts that were never learned to do so. Cost: one step for each storage access. Misses: numbers that
+share a word with others.
 """
 
 from __future__ import annotations
@@ -40,19 +41,16 @@ class WrappedNumber(Detector):
         self._wrapping.update((contract, None) for contract, _ in find_wraps(transaction))
 
     def state(self) -> State:
-        return list(sorted(self._wrapping))
+        return sorted(self._wrapping)
 
 
 def find_wraps(transaction: TransactionTrace) -> tuple[tuple[Account, Slot], ...]:
     """The slots of watched contracts that wrap, each once."""
-    watched = {frame.contract for frame in transaction.frames}
     wraps: dict[tuple[Account, Slot], None] = {}
-    for frame in transaction.outermost_frames():
-        for contract in watched & frame.accesses.keys():
-            known: dict[Slot, int] = {}
-            for access in frame.accesses[contract]:
-                before = known.get(access.slot, SMALL)
-                if access.is_write and before < SMALL and LARGEST - SMALL < access.value < LARGEST:
-                    wraps[(contract, access.slot)] = None
-                known[access.slot] = access.value
+    known: dict[tuple[Account, Slot], int] = {}
+    for contract, access in transaction.watched_accesses:
+        place = (contract, access.slot)
+        if access.is_write and LARGEST - SMALL < access.value < LARGEST and known.get(place, SMALL) < SMALL:
+            wraps[place] = None
+        known[place] = access.value
     return tuple(sorted(wraps))

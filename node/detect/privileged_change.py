@@ -1,11 +1,13 @@
 """Privileged change: words of storage that were set once, long ago, are written again.
 
-Owner, implementation, fee and token addresses are written when a contract is set up and hardly ever after. They
-stand at plain places: a small slot number, or one of those that ERC-1967 fixes for proxies; what belongs to users
-stands at hashed ones. A slot is cold when at most one in `cold_calls` of its contract's transactions ever wrote it, the last
-`cold_calls` left it alone, and such a silence never ended in a write before; so a total that changes now and then
-is not cold in between. The score is the number of cold slots that a transaction writes: an owner changes one, a
-second initialisation all, and fewer than `least_slots` are an owner at work. Cost: one step for each storage access. Misses: contracts younger than that, settings in mappings.
+Owner, implementation, fee and token addresses are written when a contract is set up and hardly ever after.
+They stand at plain places: a small slot number, or one of those that ERC-1967 fixes for proxies; what
+belongs to users stands at hashed ones. A slot is cold when at most one in `cold_calls` of its contract's
+transactions ever wrote it, the last `cold_calls` left it alone, and such a silence never ended in a write
+before; so a total that changes now and then is not cold in between. The score is the number of cold slots
+that a transaction writes: an owner changes one, a second initialisation all, and fewer than `least_slots`
+are an owner at work. Cost: one step for each storage access. Misses: contracts younger than that, settings
+in mappings.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ ERC1967_SLOTS: Final = frozenset(
 )
 
 
-class ColdSlots(Detector):
+class PrivilegedChange(Detector):
     """Remembers of each plain slot when it was last written, and the longest it was left alone before that;
     both in transactions that wrote to its contract."""
 
@@ -64,7 +66,7 @@ class ColdSlots(Detector):
     def follow(self, transaction: TransactionTrace) -> None:
         accesses = list(_plain_accesses(transaction))
         self._calls.update(
-            {transaction.frames[place].contract for place in transaction.writing_frames()}
+            {transaction.frames[place].contract for place in transaction.writing_frames}
             | {contract for contract, _, is_write in accesses if is_write}
         )
         for contract, slot, is_write in accesses:
@@ -99,11 +101,6 @@ class ColdSlots(Detector):
 
 
 def _plain_accesses(transaction: TransactionTrace) -> Iterator[tuple[Account, Slot, bool]]:
-    watched = {frame.contract for frame in transaction.frames}
-    for frame in transaction.outermost_frames():
-        for contract, done in frame.accesses.items():
-            if contract not in watched:
-                continue
-            for access in done:
-                if access.slot < PLAIN_SLOTS or access.slot in ERC1967_SLOTS:
-                    yield contract, access.slot, access.is_write
+    for contract, access in transaction.watched_accesses:
+        if access.slot < PLAIN_SLOTS or access.slot in ERC1967_SLOTS:
+            yield contract, access.slot, access.is_write

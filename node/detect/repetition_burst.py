@@ -1,8 +1,8 @@
 """Repetition burst: one function is called more often in one transaction than ever before.
 
-Some flaws pay a little each time and are called in a loop. The score is the largest number of writing calls of
-one function of one contract, where it is above `least_calls` and at least twice the learned maximum. Cost: one count for
-each frame. Not enough alone: honest batches exist.
+Some flaws pay a little each time and are called in a loop. The score is the largest number of writing calls
+of one function of one contract, where it is above `least_calls` and at least twice the learned maximum.
+Cost: one count for each frame. Not enough alone: honest batches exist.
 """
 
 from __future__ import annotations
@@ -46,5 +46,5 @@ class RepetitionBurst(Detector):
 def _count_calls(transaction: TransactionTrace) -> Counter[tuple[Account, str]]:
     return Counter(
         (transaction.frames[place].contract, transaction.frames[place].selector)
-        for place in transaction.writing_frames()
+        for place in transaction.writing_frames
     )
