@@ -67,6 +67,7 @@ class BalanceDrain(Detector):
         for holding, gained in transaction.net.items():
             before = self._balances[holding]
             is_dust = before * WHOLE_BPS <= self._peaks[holding] * self._dust_bps
-            if gained < 0 and holding[1] in self._watched and not is_dust:
+            is_watched = holding[1] in self._watched or holding[1] in transaction.watched
+            if gained < 0 and is_watched and not is_dust:
                 drains.append((min(WHOLE_BPS, -gained * WHOLE_BPS // before), holding))
         return drains

@@ -4,14 +4,14 @@ The p-values of the k families that say anything are multiplied, and Fisher's me
 product as small comes about by chance, were they independent: x · Σ (−ln x)^j / j! for j < k. That number
 is the transaction's *strangeness*. A level is reached when all of this holds, else the one below is tried:
 
-- the strangeness is within the level's budget, the share of benign transactions that may come so far. There is
-  one for evidence that stands alone (`alone_ppm`), and one for when `families` agree (`agreed_ppm`);
+- the strangeness is within the level's budget, the share of benign transactions that may come so far. There
+  is one for evidence that stands alone (`alone_ppm`), and one for when `families` agree (`agreed_ppm`);
 - the history has not shown as much: of n benign transactions at most n · budget were as strange, weighed by
   what is known now. This holds the sum over all families within the budget; and families are never quite
   independent, an owner's first use of a function is new and writes settings, so that a protocol's own
   history must correct the formula.
 
-Hard evidence needs none of it: certain mechanisms together are a theft, whatever was learned.
+Hard evidence needs none of it: certain mechanisms together are a theft, unless one of them is common here.
 
 Logarithms are taken in decimal arithmetic of fixed precision, which gives the same digits on every machine.
 """
@@ -106,10 +106,11 @@ def compute_level(
     weigh: Weigh,
 ) -> tuple[Level | None, str]:
     """The highest level that is reached, and why in a sentence; None and nothing where none is."""
+    common = Ppb(policy.common_ppm * PPB_IN_PPM)
     for rule in policy.hard:
-        if _is_met(rule, evidence):
+        if _is_met(rule, evidence, common):
             return Level.PAUSE, f"hard evidence: {rule.name}"
-    families = _strongest(evidence, Ppb(policy.common_ppm * PPB_IN_PPM))
+    families = _strongest(evidence, common)
     for each in sorted(policy.levels, key=lambda each: each.level, reverse=True):
         budget_ppm = each.budget_ppm(len(families))
         if strangeness > budget_ppm * PPB_IN_PPM or not past.is_within(budget_ppm, strangeness, weigh):
@@ -127,6 +128,6 @@ def _strongest(evidence: Sequence[Weighed], common: Ppb) -> dict[Family, Ppb]:
     return strongest
 
 
-def _is_met(rule: HardEvidence, evidence: Sequence[Weighed]) -> bool:
-    scores = {each.evidence.detector: each.evidence.score for each in evidence}
+def _is_met(rule: HardEvidence, evidence: Sequence[Weighed], common: Ppb) -> bool:
+    scores = {each.evidence.detector: each.evidence.score for each in evidence if each.p_value <= common}
     return all(scores.get(detector, 0) >= least for detector, least in rule.least_scores)

@@ -36,7 +36,8 @@ class MintAnomaly(Detector):
 
     def judge(self, transaction: TransactionTrace) -> Evidence | None:
         net = transaction.net
-        backing = {token for (token, holder), gained in net.items() if gained > 0 and holder in self._watched}
+        watched = self._watched.keys() | transaction.watched
+        backing = {token for (token, holder), gained in net.items() if gained > 0 and holder in watched}
         found = [
             (min(HIGHEST_BPS, -gained * WHOLE_BPS // self._supplies[token]), token, -gained)
             for (token, holder), gained in net.items()

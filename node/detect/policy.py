@@ -35,7 +35,8 @@ class LevelRule:
 
     level: Level
     alone_ppm: int
-    """How strange one family's evidence must be, in parts per million of benign transactions; 0: never enough."""
+    """How strange one family's evidence must be, in parts per million of benign transactions; 0: never
+    enough."""
     agreed_ppm: int
     """How strange the evidence of `families` families that agree must be."""
     families: int

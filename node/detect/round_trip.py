@@ -38,7 +38,7 @@ class RoundTrip(Detector):
             (min(WHOLE_BPS, -net[holding] * WHOLE_BPS // before), holding)
             for holding in came
             if 0 < came[holding] < left[holding]
-            and holding[1] in self._watched
+            and (holding[1] in self._watched or holding[1] in transaction.watched)
             and not _sold(holding, net, came)
             and (before := self._balances[holding])
         ]

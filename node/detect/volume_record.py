@@ -67,6 +67,6 @@ class VolumeRecord(Detector):
         largest: dict[Token, int] = {}
         for gross in (transaction.came, transaction.left):
             for (token, holder), moved in gross.items():
-                if moved and holder in self._watched:
+                if moved and (holder in self._watched or holder in transaction.watched):
                     largest[token] = max(largest.get(token, 0), moved)
         return largest

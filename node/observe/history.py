@@ -51,7 +51,7 @@ MAX_CALLS: Final = 20_000  # of one transaction; a block's gas pays for fewer
 MAX_STEP: Final = 2**40
 
 # One folder may stand before the name, as zip makes it of a folder.
-_MEMBER: Final = re.compile(r"(?:[^/\\]{1,100}/)?(0|[1-9][0-9]{0,18})\.json", re.ASCII)
+_MEMBER: Final = re.compile(r"(?:[^./\\][^/\\]{0,99}/)?(0|[1-9][0-9]{0,18})\.json", re.ASCII)
 _COMPRESSIONS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # others unpack with much memory
 _ENCRYPTED: Final = 0x1
 _WORD_LIMIT: Final = 2**256
