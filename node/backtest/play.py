@@ -14,6 +14,7 @@ recorded are left out.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,7 +24,7 @@ from typing import Any, Final
 from consensus.alert import Level
 from consensus.errors import Reason, Refused
 from consensus.types import BlockNumber
-from node.detect.evidence import Judgement
+from node.detect.evidence import PPB_IN_PPM, Judgement
 from node.detect.policy import DetectionPolicy
 from node.detect.watch import Watch
 from node.observe.history import RecordedHistory
@@ -68,6 +69,9 @@ class Report:
     detectors: tuple[str, ...]
     """Whose evidence stood behind that level."""
     alarms: tuple[Alarm, ...]
+    benign_evidence: tuple[tuple[str, int, int], ...]
+    """For each detector in how many benign transactions it found anything, and in how many of those its finding
+    alone was strange enough for an alert."""
     seconds: float
     policy_hash: bytes
     state_hash: bytes
@@ -91,6 +95,9 @@ class Report:
             "pauses": self.count(Level.PAUSE),
             "seconds": round(self.seconds, 3),
             "learned": self.learned,
+            "benign_evidence": {
+                name: {"found": found, "strange": strange} for name, found, strange in self.benign_evidence
+            },
             "policy_hash": f"0x{self.policy_hash.hex()}",
             "state_hash": f"0x{self.state_hash.hex()}",
         }
@@ -119,6 +126,8 @@ class _Tally:
     scored: int = 0
     benign: int = 0
     alarms: list[Alarm] = field(default_factory=list)
+    found: Counter[str] = field(default_factory=Counter)
+    strange: Counter[str] = field(default_factory=Counter)
     strongest: Alarm | None = None
     """The hardest alarm of the attack up to the exploit, of equals the first."""
     exploit: Outcome | None = None
@@ -182,7 +191,10 @@ def run_backtest(
     state_hash = watch.state_hash()
     tally = _Tally()
     for transaction in rows:
-        _count(tally, plan, transaction, watch.judge(transaction))
+        judgement = watch.judge(transaction)
+        _count(tally, plan, transaction, judgement)
+        if not plan.is_attack(transaction):
+            _count_evidence(tally, policy, judgement)
     strongest = tally.strongest
     return Report(
         history=history.name,
@@ -193,6 +205,7 @@ def run_backtest(
         level=strongest.level if strongest else None,
         detectors=_detectors_behind(strongest),
         alarms=tuple(tally.alarms),
+        benign_evidence=tuple((name, tally.found[name], tally.strange[name]) for name in policy.detectors),
         seconds=time.perf_counter() - began,
         policy_hash=policy.hash,
         state_hash=state_hash,
@@ -221,6 +234,12 @@ def _count(tally: _Tally, plan: Plan, transaction: TransactionTrace, judgement: 
         if is_attack and not tally.is_over:
             _count_of_attack(tally, alarm, is_exploit=is_exploit)
     tally.is_over |= is_exploit
+
+
+def _count_evidence(tally: _Tally, policy: DetectionPolicy, judgement: Judgement) -> None:
+    within = policy.rule(Level.ALERT).alone_ppm * PPB_IN_PPM
+    tally.found.update(each.evidence.detector for each in judgement.evidence)
+    tally.strange.update(each.evidence.detector for each in judgement.evidence if each.p_value <= within)
 
 
 def _count_of_attack(tally: _Tally, alarm: Alarm, *, is_exploit: bool) -> None:

@@ -13,6 +13,7 @@ Ppb = NewType("Ppb", int)
 """A probability in parts per billion, rounded up: 1_000_000_000 is certain. Never zero."""
 
 CERTAIN: Final = Ppb(1_000_000_000)
+PPB_IN_PPM: Final = 1_000
 
 
 class Family(StrEnum):

@@ -1,8 +1,10 @@
 """From evidence to a level: within a family the strongest counts, across families agreement does.
 
-The p-values of the k families that say anything are multiplied, and Fisher's method says how often a
-product as small comes about by chance, were they independent: x · Σ (−ln x)^j / j! for j < k. That number
-is the transaction's *strangeness*. A level is reached when all of this holds, else the one below is tried:
+The p-values of the k families that say anything uncommon are multiplied, and the truncated product method
+says how often a product as small comes about by chance (Zaykin and others 2002): with x the product and t the
+share above which evidence is common, x · Σ ln(t^k / x)^j / j! for j < k. With t = 1 this is Fisher's method;
+but what is common was cut off, so that no family is ever seen above t. The result is the transaction's
+*strangeness*. A level is reached when all of this holds, else the one below is tried:
 
 - the strangeness is within the level's budget, the share of benign transactions that may come so far. There
   is one for evidence that stands alone (`alone_ppm`), and one for when `families` agree (`agreed_ppm`);
@@ -25,11 +27,10 @@ from functools import lru_cache
 from typing import Final
 
 from consensus.alert import Level
-from node.detect.evidence import CERTAIN, Evidence, Family, Ppb, Weighed
+from node.detect.evidence import CERTAIN, PPB_IN_PPM, Evidence, Family, Ppb, Weighed
 from node.detect.policy import WHOLE_PPM, DetectionPolicy, HardEvidence
 
 _CONTEXT: Final = Context(prec=40)
-PPB_IN_PPM: Final = CERTAIN // WHOLE_PPM
 
 Weigh = Callable[[Iterable[Evidence]], tuple[Weighed, ...]]
 """Gives evidence the p-values that it has by now."""
@@ -78,15 +79,16 @@ class StrangePast:
 
 
 @lru_cache(maxsize=4096)
-def combine(p_values: tuple[Ppb, ...]) -> Ppb:
-    """Fisher's combined p-value of independent ones, rounded up; certain for none."""
-    product = Decimal(1)
+def combine(p_values: tuple[Ppb, ...], common: Ppb) -> Ppb:
+    """The chance of a product as small of as many p-values, none above `common`; certain for none."""
+    product = limit = Decimal(1)
     for p_value in p_values:
         product = _CONTEXT.multiply(product, _CONTEXT.divide(Decimal(p_value), Decimal(CERTAIN)))
-    minus_log = _CONTEXT.minus(_CONTEXT.ln(product))
+        limit = _CONTEXT.multiply(limit, _CONTEXT.divide(Decimal(common), Decimal(CERTAIN)))
+    log_ratio = _CONTEXT.ln(_CONTEXT.divide(limit, product))
     term = total = Decimal(1)
     for j in range(1, len(p_values)):
-        term = _CONTEXT.divide(_CONTEXT.multiply(term, minus_log), Decimal(j))
+        term = _CONTEXT.divide(_CONTEXT.multiply(term, log_ratio), Decimal(j))
         total = _CONTEXT.add(total, term)
     scaled = _CONTEXT.multiply(_CONTEXT.multiply(product, total), Decimal(CERTAIN))
     return Ppb(min(CERTAIN, max(1, int(scaled.to_integral_value(rounding=ROUND_CEILING)))))
@@ -94,7 +96,7 @@ def combine(p_values: tuple[Ppb, ...]) -> Ppb:
 
 def compute_strangeness(evidence: Sequence[Weighed], common: Ppb) -> Ppb:
     """All evidence that is not common, as one p-value, of each family the smallest."""
-    return combine(tuple(sorted(_strongest(evidence, common).values())))
+    return combine(tuple(sorted(_strongest(evidence, common).values())), common)
 
 
 def compute_level(

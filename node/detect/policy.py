@@ -67,12 +67,17 @@ class DetectionPolicy:
     common_ppm: int
     """Evidence that a larger share of benign transactions shows does not count."""
     levels: tuple[LevelRule, ...]
+    """One for each level, from the easiest on."""
     hard: tuple[HardEvidence, ...]
     detectors: Mapping[str, Mapping[str, int]]
     hash: PolicyHash = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hash", PolicyHash(keccak256(self.canonical_bytes())))
+
+    def rule(self, level: Level) -> LevelRule:
+        """What it takes to reach this level."""
+        return self.levels[level]
 
     def canonical_bytes(self) -> bytes:
         """The policy as JSON with sorted keys, no blanks and ASCII only; equal policies have equal bytes."""

@@ -20,8 +20,8 @@ from consensus.errors import Reason, Refused
 from consensus.fields import keccak256
 from node.detect.calibration import Calibration
 from node.detect.catalogue import CATALOGUE
-from node.detect.evidence import Evidence, Judgement, Ppb, Weighed
-from node.detect.fusion import PPB_IN_PPM, StrangePast, compute_level, compute_strangeness
+from node.detect.evidence import PPB_IN_PPM, Evidence, Judgement, Ppb, Weighed
+from node.detect.fusion import StrangePast, compute_level, compute_strangeness
 from node.detect.policy import DetectionPolicy
 from node.trace import TransactionTrace
 

@@ -86,10 +86,22 @@ def _sums(reports: list[dict[str, Any]], measured: list[tuple[int, float]], seco
             )
             for level in ("alerts", "limits", "pauses")
         },
+        "detectors": {name: _sum_of_detector(name, reports) for name in reports[0]["benign_evidence"]},
         "transactions": transactions,
         "transactions_per_second": round(CORES * sum(n for n, _ in measured) / sum(s for _, s in measured)),
         "transactions_per_second_with_reading": round(transactions / seconds),
         "cores": CORES,
+    }
+
+
+def _sum_of_detector(name: str, reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """Which exploits it had a part in, and what it said of benign transactions."""
+    return {
+        "exploits": [report["history"] for report in reports if name in report["detectors"]],
+        **{
+            f"benign_{key}": sum(report["benign_evidence"][name][key] for report in reports)
+            for key in ("found", "strange")
+        },
     }
 
 

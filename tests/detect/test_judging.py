@@ -82,17 +82,28 @@ def test_a_p_value_is_what_counting_the_last_scores_gives(scores: list[int], win
 
 
 @pytest.mark.parametrize("p_values", [[0.01], [0.01, 0.01], [0.5, 0.002, 0.07], [1e-6] * 4, [1.0, 1.0]])
-def test_combining_is_fishers_method(p_values: list[float]) -> None:
+def test_combining_what_was_never_cut_off_is_fishers_method(p_values: list[float]) -> None:
     product = math.prod(p_values)
     expected = product * sum((-math.log(product)) ** j / math.factorial(j) for j in range(len(p_values)))
 
-    combined = combine(tuple(Ppb(round(p * CERTAIN)) for p in p_values))
+    combined = combine(tuple(Ppb(round(p * CERTAIN)) for p in p_values), CERTAIN)
 
     assert combined == pytest.approx(max(1, expected * CERTAIN), abs=1)
 
 
+def test_combining_is_the_area_below_the_product_within_the_cut() -> None:
+    """Counted on a grid: of all pairs of p-values, which are both below a tenth and so small in product?"""
+    steps, product = 2_000, 0.02 * 0.03
+    # For each first p-value up to 0.1, the second may be up to product / first, and no more than 0.1.
+    area = sum(min(0.1, product / ((n + 0.5) / steps * 0.1)) for n in range(steps)) * 0.1 / steps
+
+    combined = combine((Ppb(20_000_000), Ppb(30_000_000)), COMMON)
+
+    assert combined == pytest.approx(area * CERTAIN, rel=0.001)
+
+
 def test_combining_nothing_is_certain() -> None:
-    assert combine(()) == CERTAIN
+    assert combine((), COMMON) == CERTAIN
 
 
 def weighed(detector: str, family: Family, p_ppm: int, score: int = 1) -> Weighed:
@@ -132,9 +143,9 @@ NESTING = weighed("reentrancy", Family.NESTING, 5_000)
 def test_one_family_alerts_two_limit_and_three_pause() -> None:
     assert level_of() is None
     assert level_of(FLOW) is Level.ALERT
-    assert level_of(FLOW, VALUE) is Level.FREEZE  # 25 ppm · (1 + 10.6) = 290 ppm
-    assert level_of(weighed("novel_flow", Family.FLOW, 20_000), VALUE) is Level.LIMIT  # 1 021 ppm
-    assert level_of(FLOW, VALUE, NESTING) is Level.PAUSE  # 0.125 ppm · (1 + 15.9 + 126) = 18 ppm
+    assert level_of(FLOW, VALUE) is Level.FREEZE  # 25 ppm · (1 + ln 400) = 175 ppm
+    assert level_of(weighed("novel_flow", Family.FLOW, 30_000), VALUE) is Level.LIMIT  # 780 ppm
+    assert level_of(FLOW, VALUE, NESTING) is Level.PAUSE  # 0.125 ppm · (1 + 9 + 40.4) = 6.3 ppm
 
 
 def test_one_family_however_strange_does_not_pause() -> None:
@@ -145,7 +156,7 @@ def test_hard_evidence_pauses_whatever_the_budget() -> None:
     nesting = weighed("reentrancy", Family.NESTING, 90_000)
 
     assert level_of(nesting, weighed("balance_drain", Family.VALUE, 90_000, score=9_000)) is Level.PAUSE
-    assert level_of(nesting, weighed("balance_drain", Family.VALUE, 90_000, score=8_999)) is None
+    assert level_of(nesting, weighed("balance_drain", Family.VALUE, 90_000, score=8_999)) is Level.ALERT
 
 
 def test_hard_evidence_that_is_common_here_is_not_hard() -> None:
