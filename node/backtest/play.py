@@ -70,8 +70,8 @@ class Report:
     """Whose evidence stood behind that level."""
     alarms: tuple[Alarm, ...]
     benign_evidence: tuple[tuple[str, int, int], ...]
-    """For each detector in how many benign transactions it found anything, and in how many of those its finding
-    alone was strange enough for an alert."""
+    """For each detector in how many benign transactions it found anything, and in how many of those what it
+    found was strange enough for an alert by itself."""
     seconds: float
     policy_hash: bytes
     state_hash: bytes

@@ -357,6 +357,14 @@ def test_privileged_change_leaves_totals_that_change_now_and_then_alone() -> Non
     assert score(detector, touching(2)) == 0
 
 
+def test_privileged_change_leaves_a_busy_slot_that_rests_for_once_alone() -> None:
+    detector = PrivilegedChange(cold_calls=16, least_slots=1)
+    train(detector, [touching(2) for _ in range(60)])
+    train(detector, [touching(7) for _ in range(20)])
+
+    assert score(detector, touching(2)) == 0
+
+
 def test_privileged_change_sees_the_implementation_of_a_proxy() -> None:
     slot = 0x360894A13BA1A3210667C828492DB98DCA3E2076CC3735A920A3CA505D382BBC
     detector = PrivilegedChange(cold_calls=16, least_slots=1)
