@@ -59,7 +59,8 @@ _WORD_LIMIT: Final = 2**256
 _Address = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-fA-F]{40}\Z")]
 _Word = Annotated[str, msgspec.Meta(min_length=3, max_length=66)]  # parsed by _parse_word
 _Hash = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-fA-F]{64}\Z")]
-_Selector = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}\Z")]
+_Selector = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{0,64}\Z")]  # none in a plain payment
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}\Z")]
 _Step = Annotated[int, msgspec.Meta(ge=-1, le=MAX_STEP)]
 
 
@@ -74,7 +75,7 @@ class _Access(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fa
 class _Call(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
     contract: _Address
     selector: _Selector
-    status: _Selector
+    status: _Name
     start: _Step
     end: _Step
     kind: CallKind
@@ -82,7 +83,7 @@ class _Call(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fals
 
 
 class _Transfer(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
-    token: _Address
+    token: _Name  # an address, or what the recorder calls the chain's own coin
     sender: _Address
     receiver: _Address
     units: int
@@ -112,7 +113,7 @@ class RecordedHistory:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.name = path.name.removesuffix(".zip")
+        self.name = path.resolve().name.removesuffix(".zip")
 
     def transactions(self) -> Iterator[TransactionTrace]:
         """Every transaction in order of time, empty ones too. Raises `Refused` (HISTORY_INVALID)."""
