@@ -76,7 +76,13 @@ class Watch:
             "detectors": {detector.name: detector.state() for detector in self._detectors},
             "calibrations": {name: each.state() for name, each in self._calibrations.items()},
             "past": self._past.state(),
-            "waiting": [transaction.hash for transaction, _ in self._waiting],
+            "waiting": [
+                [
+                    transaction.hash,
+                    *((each.evidence.detector, each.evidence.score) for each in judged.evidence),
+                ]
+                for transaction, judged in self._waiting
+            ],
         }
         return keccak256(
             json.dumps(state, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
