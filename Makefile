@@ -8,7 +8,7 @@ INCIDENT ?=
 PROOFS ?= "suite prove" "suite release" static symbolic "symbolic --mutants" coverage mutate
 OUT ?= .demo
 
-.PHONY: help setup contracts demo test compiled-tests test-python test-contracts check bench bench-gas prove setup-prove wheel package lock clean
+.PHONY: help setup contracts demo test compiled-tests test-python test-contracts check bench bench-detect bench-gas prove setup-prove wheel package lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s'|'
@@ -47,6 +47,9 @@ bench: contracts ## latency of a real network, and of the cryptography, as JSON 
 	@python -m tests.bench.latency
 	@python -m tests.bench.crypto
 	@python -m tests.bench.gossip
+
+bench-detect: setup ## detectors on recorded histories: exploits, false alarms, throughput, as JSON lines
+	@python -m tests.bench.detect
 
 bench-gas: contracts ## gas of whole transactions, as JSON lines
 	@python -m tests.bench.gas

@@ -103,6 +103,11 @@ class Reason(StrEnum):
     UNKNOWN_RULE = "unknown_rule", "a rule that the policy does not have"
     ANCHOR_MISMATCH = "anchor_mismatch", "the block at the anchor's hash is not the one that was named"
 
+    # --- recorded histories and what detectors learn from them
+    HISTORY_INVALID = "history_invalid", "a recorded history that breaks its form, at the place named"
+    OUT_OF_ORDER = "out_of_order", "a transaction at or before one that was already learned from or judged"
+    LABEL_INVALID = "label_invalid", "a labelled exploit that the history does not have, or has too early"
+
     # --- journal and keys
     SLOT_ALREADY_SIGNED = "slot_already_signed", "our own key has signed another alert for this slot"
     STORE_MISSING = "store_missing", "a store that must exist does not"

@@ -149,6 +149,53 @@ def policy_hash(file: Path, as_json: bool) -> None:
     _say(as_json, {"policy": read.name, "hash": hashed, "rules": rules}, hashed)
 
 
+@cli.command("backtest")
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Detection policy, such as docs/policies/general.yaml.",
+)
+@click.option(
+    "--history",
+    "history_path",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Recorded history: a ZIP file or a folder of <block>.json files.",
+)
+@click.option(
+    "--exploit-tx", "exploit_hash", help="Hash of the exploit's transaction; left out for a control."
+)
+@JSON_OPTION
+def backtest(policy_file: Path, history_path: Path, exploit_hash: str | None, as_json: bool) -> None:
+    """Learn on the first half of a recorded history, judge the second, and say what would have rung.
+
+    \b
+    Exit codes:
+      0  the history was played; whether the exploit was flagged stands in what is printed
+      2  the policy, the history or the exploit's hash was refused
+    """
+    from node.backtest.play import run_backtest
+    from node.backtest.text import render_report
+    from node.detect.policy import read_detection_policy
+    from node.observe.history import RecordedHistory
+
+    policy = _guarded(lambda: read_detection_policy(policy_file))
+    with click.progressbar(length=1, label=history_path.name, file=sys.stderr, hidden=as_json) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        report = _guarded(
+            lambda: run_backtest(
+                RecordedHistory(history_path), policy, exploit_hash=exploit_hash, advance=advance
+            )
+        )
+    _say(as_json, report.as_dict(), render_report(report))
+
+
 @cli.command("run")
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Your config.toml."

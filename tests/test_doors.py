@@ -20,13 +20,16 @@ DOORS: dict[str, set[str]] = {
     "node.private_files": {"consensus"},
     "node.store": {"consensus", "node.private_files"},
     "node.chain": {"consensus"},
-    "node.observe": {"consensus", "node.chain"},
+    "node.observe": {"consensus", "node.chain", "node.trace"},
     "node.evaluate": {"consensus"},
+    "node.detect": {"consensus", "node.trace", "node.evaluate"},
     "node.attest": {"consensus", "node.store", "node.private_files"},
     "node.gossip": {"consensus"},
     "node.respond": {"consensus", "node.chain", "node.store"},
     "node.operate": {"consensus", "node.config", "node.observe", "node.gossip"},  # their statistics()
     # between the rooms: what the pipeline is made of
+    "node.trace": {"consensus"},
+    "node.backtest": {"consensus", "node.trace", "node.observe", "node.detect"},
     "node.config": {"consensus", "node.chain", "node.private_files"},
     "node.keys": {"consensus", "node.config", "node.attest", "node.gossip"},
     "node.connection": {"node.config", "node.chain"},
@@ -63,6 +66,9 @@ DOORS: dict[str, set[str]] = {
         "node.keys",
         "node.registration",
         "node.evaluate",
+        "node.observe",
+        "node.detect",
+        "node.backtest",
         "node.operate",
         "node.pipeline",
         "node.shutdown",
@@ -93,6 +99,10 @@ NARROW: dict[tuple[str, str], set[str]] = {
     ("node.tallying", "node.evaluate"): {"node.evaluate.findings"},
     ("node.cli", "node.devnet"): {"node.devnet.demo"},
     ("node.cli", "node.evaluate"): {"node.evaluate.policy"},
+    ("node.cli", "node.observe"): {"node.observe.history"},
+    ("node.cli", "node.detect"): {"node.detect.policy"},
+    ("node.backtest", "node.observe"): {"node.observe.history"},
+    ("node.detect", "node.evaluate"): {"node.evaluate.document"},
     ("node.keys", "node.gossip"): {"node.gossip.host", "node.gossip.transport"},
     ("node.operate", "node.gossip"): {"node.gossip.transport"},
     ("node.operate", "node.observe"): {"node.observe.heads"},
@@ -230,7 +240,7 @@ def test_nobody_but_the_command_line_reaches_the_local_network() -> None:
     assert {room for room in DOORS if "node.devnet" in reach(room)} == {"node.cli", "node.__main__"}
 
 
-@pytest.mark.parametrize("room", ["node.evaluate", "node.gossip", "node.attest"])
+@pytest.mark.parametrize("room", ["node.evaluate", "node.detect", "node.gossip", "node.attest"])
 def test_what_decides_signs_or_spreads_alerts_never_reaches_a_chain(room: str) -> None:
     assert "node.chain" not in reach(room)
 

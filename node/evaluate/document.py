@@ -8,9 +8,10 @@ every scalar stays the text that was written; the caller decides what it means a
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeVar
 
 import yaml
 
@@ -21,6 +22,8 @@ MAX_DOCUMENT_NODES: Final = 20_000
 MAX_DOCUMENT_DEPTH: Final = 12
 
 _INTEGER: Final = re.compile(r"(0|[1-9][0-9]*(_[0-9]+)*)", re.ASCII)
+Parsed = TypeVar("Parsed")
+
 # int() takes time square in the digits; 2**512 has 155 of them.
 _MAX_INTEGER_CHARACTERS: Final = 256
 
@@ -94,6 +97,22 @@ class ListNode(Node):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapNode(Node):
     values: dict[str, Node]
+
+
+def parse_file(path: Path, parse: Callable[[bytes], Parsed]) -> Parsed:
+    """What `parse` makes of a file, of which no more is read than a document may have.
+
+    Raises `Refused`; the message starts with the file's path.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_DOCUMENT_BYTES + 1)
+    except OSError as error:
+        raise Refused(Reason.POLICY_INVALID, f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        return parse(content)
+    except Refused as error:
+        raise Refused(error.reason, f"{path}: {error.message}") from None
 
 
 def read_document(content: bytes) -> Node:

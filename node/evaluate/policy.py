@@ -28,7 +28,7 @@ from consensus.alert import (
 from consensus.errors import Reason, Refused
 from consensus.fields import keccak256, require_address
 from consensus.types import Address, Bps, ChainId, PolicyHash, RuleId, Seconds
-from node.evaluate.document import MAX_DOCUMENT_BYTES, Node, read_document
+from node.evaluate.document import Node, parse_file, read_document
 from node.evaluate.expressions import (
     FUNCTIONS,
     MAX_BLOCKS_AGO,
@@ -175,15 +175,7 @@ class Policy:
 
 def read_policy(path: Path) -> Policy:
     """The policy in a file. Raises `Refused`; the message starts with the file's path."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_DOCUMENT_BYTES + 1)
-    except OSError as error:
-        raise Refused(Reason.POLICY_INVALID, f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        return parse_policy(content)
-    except Refused as error:
-        raise Refused(error.reason, f"{path}: {error.message}") from None
+    return parse_file(path, parse_policy)
 
 
 def parse_policy(content: bytes) -> Policy:
