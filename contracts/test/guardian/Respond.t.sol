@@ -68,6 +68,20 @@ contract RespondTest is Guarded {
         assertEq(untilOf(PAUSE), until);
     }
 
+    function test_RevertIf_ItIsDeliveredInTheSecondInWhichARestrictionEnds() public {
+        deliver(makeAlert());
+        uint40 until = untilOf(PAUSE);
+        vm.warp(until - 1);
+        assertEq(uint8(deliver(makeAlert())), uint8(Outcome.AlreadyActive));
+
+        vm.warp(until);
+        Alert memory alert = makeAlert();
+        bytes32[] memory leaves_ = leavesOf(PAUSE, "");
+        bytes memory certificate = certifyAlert(alert, leaves_);
+        vm.expectRevert(abi.encodeWithSelector(IGuardianEvents.AlertTooOld.selector, until, until + COOLDOWN));
+        guardian.respond(alert, leaves_, 0, PAUSE, "", certificate);
+    }
+
     function test_T15_AnotherCertificateOfTheSameAlertIsNoSecondEffect() public {
         Alert memory alert = makeAlert();
         bytes32[] memory leaves_ = leavesOf(PAUSE, "");

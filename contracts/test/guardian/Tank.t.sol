@@ -14,6 +14,7 @@ import {
 } from "../../src/interfaces/IGuardianEvents.sol";
 import {IGuardian} from "../../src/interfaces/IGuardian.sol";
 import {Alert} from "../../src/libraries/AlertLib.sol";
+import {HostileTarget} from "../mocks/HostileTarget.sol";
 import {Guarded} from "../support/Guarded.sol";
 
 /// @title Submitter: a contract that delivers, and does with the payment what the test says. For tests.
@@ -145,6 +146,19 @@ contract TankTest is Guarded {
         target.pause();
         advance(COOLDOWN + 1);
         assertEq(pay(respondCall()), 0, "governance was there first");
+    }
+
+    function test_PaysNothingForABatchOfWhichAllFails() public {
+        target.setMode(HostileTarget.Mode.Reverts);
+        Alert memory alert = makeAlert();
+        bytes32[] memory leaves_ = leavesOf(PAUSE, "");
+        BatchItem[] memory items = new BatchItem[](1);
+        items[0] = BatchItem({leafIndex: 0, actionId: PAUSE, params: ""});
+
+        assertEq(
+            pay(abi.encodeCall(guardian.respondMany, (alert, leaves_, items, certifyAlert(alert, leaves_)))),
+            0
+        );
     }
 
     function test_PaysNothingForAnAlertThatOnlySpeaks() public {
