@@ -63,6 +63,16 @@ contract ReadinessTest is Guarded {
         assertFalse(ok);
     }
 
+    function test_AnAdapterThatFailsOrSaysTooLittleIsNotReady() public {
+        bytes memory question = abi.encodeCall(IAdapter.ready, ());
+        vm.mockCallRevert(address(adapter), question, abi.encode(true, bytes32(0)));
+        expectNotReady("ADAPTER_FAILED");
+        vm.clearMockedCalls();
+
+        vm.mockCall(address(adapter), question, abi.encodePacked(uint256(1), bytes31(0)));
+        expectNotReady("ADAPTER_FAILED");
+    }
+
     function test_TheBudgetIsSpent() public {
         ActionConfig memory config = pauseConfig();
         config.budget = 2 * DURATION;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {IGuardianEvents, Outcome} from "../../src/interfaces/IGuardianEvents.sol";
+import {OutflowLimitAdapter} from "../../src/adapters/OutflowLimitAdapter.sol";
+import {Setting} from "../../src/adapters/SettingAdapter.sol";
+import {ActionConfig, IGuardianEvents, Outcome} from "../../src/interfaces/IGuardianEvents.sol";
 import {Alert} from "../../src/libraries/AlertLib.sol";
+import {HostileSetting} from "../mocks/HostileSetting.sol";
 import {Guarded} from "../support/Guarded.sol";
 
 /// @notice What a certificate does, and what a second one does not.
@@ -37,6 +40,31 @@ contract RespondTest is Guarded {
         guardian.respond(alert, leaves_, 1, PAUSE, "", certifyAlert(alert, leaves_));
 
         assertTrue(target.paused());
+    }
+
+    function test_ParametersReachTheTargetAsTheyWereSigned() public {
+        HostileSetting limited = new HostileSetting(100);
+        ActionConfig memory config = pauseConfig();
+        config.adapter = new OutflowLimitAdapter(
+            address(guardian),
+            address(limited),
+            Setting({
+                setCall: abi.encodePacked(HostileSetting.setValue.selector),
+                readCall: abi.encodeCall(limited.value, ()),
+                readIndex: 0,
+                rightProbe: ""
+            }),
+            1,
+            90
+        );
+        configure("limit", config);
+        Alert memory alert = makeAlert();
+        bytes memory params = abi.encode(57);
+        bytes32[] memory leaves_ = leavesOf("limit", params);
+
+        guardian.respond(alert, leaves_, 0, "limit", params, certifyAlert(alert, leaves_));
+
+        assertEq(limited.value(), 57);
     }
 
     function test_T36_WhoeverDeliversTheEffectIsTheSame() public {
