@@ -277,6 +277,14 @@ contract DeploymentTest is Registered {
         expectSharesRefused(5000, SLASH_BPS, 5001);
     }
 
+    function test_SharesMayTouchTheirBounds() public {
+        NetworkTerms memory given = terms();
+        (given.maxShareBps, given.slashBps, given.rewardBps) = (10_000, 10_000, 5000);
+        this.deployWith(new OracleStake(nextAddress(1), DELAY), given);
+        (given.maxShareBps, given.slashBps, given.rewardBps) = (1, 1, 0);
+        this.deployWith(new OracleStake(nextAddress(1), DELAY), given);
+    }
+
     function expectSharesRefused(uint16 maxShareBps, uint16 slashBps, uint16 rewardBps) private {
         NetworkTerms memory given = terms();
         (given.maxShareBps, given.slashBps, given.rewardBps) = (maxShareBps, slashBps, rewardBps);

@@ -364,6 +364,10 @@ contract DeployVerifierTest is Network {
         this.deployWith(NETWORK_ID, replace(header, 6, new bytes(16)));
     }
 
+    function test_HeaderMayHave256OperatorsAndAWeightOfOne() public {
+        this.deployWith(NETWORK_ID, replace(header, 4, abi.encodePacked(uint16(256), uint128(1))));
+    }
+
     function expectSumRefused(bytes memory reason, bytes memory apk) private {
         vm.expectRevert(reason);
         this.deployWith(NETWORK_ID, replace(header, 110, apk));
