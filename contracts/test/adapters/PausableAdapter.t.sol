@@ -62,6 +62,22 @@ contract PausableAdapterTest is AdapterProperties {
         expectReady("PAUSED_NOT_READABLE");
     }
 
+    /// @dev Neither the word that a failure carries nor 31 bytes are an answer.
+    function test_OnlyAWholeWordOfACallThatSucceedsIsAnAnswer() public {
+        grantRight();
+        bytes memory unreadable = abi.encodeWithSelector(TargetAdapter.TargetUnreadable.selector, target);
+        vm.mockCallRevert(target, abi.encodeCall(pausable.paused, ()), abi.encode(1));
+        expectReady("PAUSED_NOT_READABLE");
+        vm.expectRevert(unreadable);
+        adapter.engaged();
+        vm.clearMockedCalls();
+
+        vm.mockCall(target, abi.encodeCall(pausable.paused, ()), new bytes(31));
+        expectReady("PAUSED_NOT_READABLE");
+        vm.expectRevert(unreadable);
+        adapter.engaged();
+    }
+
     function test_TwoIsNeitherPausedNorUnpaused() public {
         grantRight();
         vm.mockCall(target, abi.encodeCall(pausable.paused, ()), abi.encode(2));
