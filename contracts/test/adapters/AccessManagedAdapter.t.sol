@@ -198,19 +198,24 @@ contract AccessManagedAdapterTest is AdapterProperties {
         assertEq(probe, abi.encodeWithSignature("withdrawLimit()"));
     }
 
+    function constructWith(bytes memory engageCall, bytes memory releaseCall_, bytes memory probe) external {
+        new AccessManagedAdapter(
+            guardian, target, engageCall, releaseCall_, probe, FixedCallAdapter.Compare.Equal, 0
+        );
+    }
+
     function test_RevertIf_CallsAreTooShortOrTheProbeFails() public {
         bytes memory call_ = abi.encodeCall(Vault.setWithdrawLimit, (LIMIT));
         bytes memory probe = abi.encodeWithSignature("withdrawLimit()");
         bytes memory tooShort = abi.encodeWithSelector(RestoringAdapter.CallTooShort.selector, 3);
-        FixedCallAdapter.Compare equal = FixedCallAdapter.Compare.Equal;
 
         vm.expectRevert(tooShort);
-        new AccessManagedAdapter(guardian, target, hex"010203", "", probe, equal, 0);
+        this.constructWith(hex"010203", "", probe);
         vm.expectRevert(tooShort);
-        new AccessManagedAdapter(guardian, target, call_, hex"010203", probe, equal, 0);
+        this.constructWith(call_, hex"010203", probe);
         vm.expectRevert(tooShort);
-        new AccessManagedAdapter(guardian, target, call_, "", hex"010203", equal, 0);
+        this.constructWith(call_, "", hex"010203");
         vm.expectRevert(abi.encodeWithSelector(TargetAdapter.TargetUnreadable.selector, target));
-        new AccessManagedAdapter(guardian, target, call_, "", hex"01020304", equal, 0);
+        this.constructWith(call_, "", hex"01020304");
     }
 }

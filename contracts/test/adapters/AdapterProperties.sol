@@ -195,9 +195,14 @@ abstract contract AdapterProperties is Test {
 
     function test_RevertIf_ConstructedForNobodyOrNothing() public virtual {
         vm.expectRevert(TargetAdapter.GuardianZero.selector);
-        construct(address(0), target);
+        this.constructOutside(address(0), target);
         vm.expectRevert(abi.encodeWithSelector(TargetAdapter.TargetHasNoCode.selector, governance));
-        construct(guardian, governance);
+        this.constructOutside(guardian, governance);
+    }
+
+    /// @dev As a call, so that a test goes on after a refusal however forge links the adapter.
+    function constructOutside(address guardian_, address target_) external returns (IAdapter) {
+        return construct(guardian_, target_);
     }
 
     /// @dev Constructs another adapter like `adapter`.

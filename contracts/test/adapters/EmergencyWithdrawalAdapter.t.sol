@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
+import {LibBytes} from "solady/utils/LibBytes.sol";
 import {DemoToken} from "../../demo/DemoToken.sol";
 import {Administered} from "../../src/adapters/Administered.sol";
 import {EmergencyWithdrawalAdapter, Withdrawal} from "../../src/adapters/EmergencyWithdrawalAdapter.sol";
@@ -166,6 +167,18 @@ contract EmergencyWithdrawalAdapterTest is AdapterProperties {
         expectNothingMoved();
     }
 
+    function test_TheWindowIsOpenToItsLastSecondAndNoLonger() public {
+        scheduleAndWait();
+        uint256 last = rescue.closesAt();
+        vm.warp(last + 1);
+        vm.expectPartialRevert(EmergencyWithdrawalAdapter.NotExecutable.selector);
+        rescue.execute();
+
+        vm.warp(last);
+        rescue.execute();
+        assertEq(token.balanceOf(vaultOfGovernance), FUNDS);
+    }
+
     function test_RevertIf_NothingIsScheduled() public {
         grantRight();
 
@@ -262,6 +275,14 @@ contract EmergencyWithdrawalAdapterTest is AdapterProperties {
         assertTrue(adapter.engaged());
     }
 
+    function test_AWithdrawalLeavesNothingScheduled() public {
+        scheduleAndWait();
+        rescue.execute();
+
+        assertEq(rescue.readyAt(), 0);
+        assertEq(rescue.closesAt(), 0);
+    }
+
     function test_RevertIf_ThereIsNothingToAcknowledge() public {
         vm.prank(governance);
         vm.expectRevert(EmergencyWithdrawalAdapter.NotExecuted.selector);
@@ -301,6 +322,16 @@ contract EmergencyWithdrawalAdapterTest is AdapterProperties {
         vm.expectRevert(abi.encodeWithSelector(EmergencyWithdrawalAdapter.FundsAstray.selector, 0, 0));
         rescue.execute();
         expectNothingMoved();
+    }
+
+    function test_OneUnitIsAWithdrawal() public {
+        Withdrawal memory smallest = withdrawalOf(address(token));
+        smallest.callAfter = abi.encode(FUNDS - 1);
+        use(smallest);
+        scheduleAndWait();
+
+        rescue.execute();
+        assertEq(token.balanceOf(vaultOfGovernance), 1);
     }
 
     function test_RevertIf_TheTokenKeepsAPart() public {
@@ -373,6 +404,26 @@ contract EmergencyWithdrawalAdapterTest is AdapterProperties {
         assertEq(bytes4(reason), EmergencyWithdrawalAdapter.GasTooLow.selector);
     }
 
+    /// @dev The target is passed 63 of 64 parts. What a refusal reports was left a few hundred gas after the check.
+    function test_T32_RefusesUpToTheGasThatTheTargetIsDueAndWhatIsKeptBack() public {
+        scheduleAndWait();
+        bytes memory data = abi.encodeCall(rescue.execute, ());
+        uint256 due = uint256(200_000) * 64 / 63 + rescue.RESERVE_GAS();
+        uint256 left;
+
+        for (uint256 gas_ = due; bytes4(tooLow(gas_, data)) != bytes4(0); gas_ += 500) {
+            (left,,) = abi.decode(LibBytes.slice(tooLow(gas_, data), 4), (uint256, uint256, uint256));
+        }
+
+        assertApproxEqAbs(left, due, 1_000);
+    }
+
+    /// @dev How execution with this gas is refused for having too little; empty where it is not.
+    function tooLow(uint256 gas_, bytes memory data) private returns (bytes memory reason) {
+        (, reason) = address(rescue).call{gas: gas_}(data);
+        if (bytes4(reason) != EmergencyWithdrawalAdapter.GasTooLow.selector) return "";
+    }
+
     // ---- construction
 
     function test_NotReadyWhenTheAssetTellsNoBalance() public {
@@ -390,12 +441,16 @@ contract EmergencyWithdrawalAdapterTest is AdapterProperties {
 
     function expectInvalid(Withdrawal memory bad, bytes memory reason) private {
         vm.expectRevert(reason);
-        new EmergencyWithdrawalAdapter(guardian, target, governance, bad);
+        this.constructWith(bad);
+    }
+
+    function constructWith(Withdrawal memory withdrawal) external {
+        new EmergencyWithdrawalAdapter(guardian, target, governance, withdrawal);
     }
 
     function test_RevertIf_TheRecipientIsNobodyOrTheTargetOrTheAdapter() public {
         Withdrawal memory bad = withdrawalOf(address(token));
-        address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 2);
+        address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)));
         address[3] memory recipients = [address(0), target, next];
         for (uint256 i = 0; i < recipients.length; i++) {
             bad.recipient = recipients[i];
@@ -409,11 +464,22 @@ contract EmergencyWithdrawalAdapterTest is AdapterProperties {
     function testFuzz_RevertIf_DelayOrWindowIsOutsideItsBounds(uint32 delay, uint32 window) public {
         bool ok = delay >= 1 hours && delay <= 7 days && window >= 1 hours && window <= 7 days;
         vm.assume(!ok);
+        expectTimesInvalid(delay, window);
+    }
+
+    function expectTimesInvalid(uint32 delay, uint32 window) private {
         Withdrawal memory bad = withdrawalOf(address(token));
         (bad.delaySeconds, bad.windowSeconds) = (delay, window);
         expectInvalid(
             bad, abi.encodeWithSelector(EmergencyWithdrawalAdapter.TimesInvalid.selector, delay, window)
         );
+    }
+
+    function test_RevertIf_DelayOrWindowIsASecondBeyondItsBounds() public {
+        expectTimesInvalid(1 hours - 1, 7 days);
+        expectTimesInvalid(7 days + 1, 1 hours);
+        expectTimesInvalid(1 hours, 7 days + 1);
+        expectTimesInvalid(7 days, 1 hours - 1);
     }
 
     function test_DelayAndWindowMayTouchTheirBounds() public {

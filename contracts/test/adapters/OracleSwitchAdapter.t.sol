@@ -109,6 +109,15 @@ contract OracleSwitchAdapterTest is AdapterProperties {
         expectRefused();
     }
 
+    function test_ZeroIsNoAnswerAndOneIs() public {
+        grantRight();
+        feed.set(0, vm.getBlockTimestamp());
+        expectRefused();
+
+        feed.set(1, vm.getBlockTimestamp());
+        expectReady(bytes32(0));
+    }
+
     function testFuzz_RevertIf_TheFallbackIsTooOldOrFromTheFuture(uint256 updatedAt) public {
         uint256 time = vm.getBlockTimestamp();
         vm.assume(updatedAt < time - MAX_AGE || updatedAt > time);
@@ -172,10 +181,14 @@ contract OracleSwitchAdapterTest is AdapterProperties {
         FallbackOracle memory bad = fallbackOracle();
         bad.oracle = primary;
         vm.expectRevert(abi.encodeWithSelector(TargetAdapter.TargetHasNoCode.selector, primary));
-        new OracleSwitchAdapter(guardian, target, setting(), bad);
+        this.constructWith(bad);
         bad = fallbackOracle();
         bad.answerCall = hex"010203";
         vm.expectRevert(abi.encodeWithSelector(RestoringAdapter.CallTooShort.selector, 3));
-        new OracleSwitchAdapter(guardian, target, setting(), bad);
+        this.constructWith(bad);
+    }
+
+    function constructWith(FallbackOracle memory fallback_) external {
+        new OracleSwitchAdapter(guardian, target, setting(), fallback_);
     }
 }

@@ -112,6 +112,18 @@ contract OutflowLimitAdapterTest is AdapterProperties {
         assertEq(wrapper.outflowLimit(), current);
     }
 
+    function test_TheLimitThatStandsIsNotTighterAndTheNextBelowIs() public {
+        grantRight();
+        setByGovernance(CEILING);
+        vm.expectRevert(
+            abi.encodeWithSelector(OutflowLimitAdapter.LimitNotTighter.selector, CEILING, CEILING)
+        );
+        engageWith(CEILING);
+
+        engageWith(CEILING - 1);
+        assertEq(wrapper.outflowLimit(), CEILING - 1);
+    }
+
     function test_TightensInStepsAndRestoresWhatStoodBeforeTheFirst() public {
         grantRight();
         engageWith(CEILING);
@@ -206,12 +218,16 @@ contract OutflowLimitAdapterTest is AdapterProperties {
 
     function test_RevertIf_BoundsAreZeroOrCrossed() public {
         vm.expectRevert(abi.encodeWithSelector(OutflowLimitAdapter.BoundsInvalid.selector, 0, CEILING));
-        new OutflowLimitAdapter(guardian, target, setting(), 0, CEILING);
+        this.constructWith(setting(), 0);
         vm.expectRevert(
             abi.encodeWithSelector(OutflowLimitAdapter.BoundsInvalid.selector, CEILING + 1, CEILING)
         );
-        new OutflowLimitAdapter(guardian, target, setting(), CEILING + 1, CEILING);
-        assertEq(new OutflowLimitAdapter(guardian, target, setting(), CEILING, CEILING).floor(), CEILING);
+        this.constructWith(setting(), CEILING + 1);
+        assertEq(this.constructWith(setting(), CEILING).floor(), CEILING);
+    }
+
+    function constructWith(Setting memory setting_, uint256 floor) external returns (OutflowLimitAdapter) {
+        return new OutflowLimitAdapter(guardian, target, setting_, floor, CEILING);
     }
 
     function test_RevertIf_TheSetterIsNotASelectorAndWords() public {
@@ -220,7 +236,7 @@ contract OutflowLimitAdapterTest is AdapterProperties {
         for (uint256 i = 0; i < calls.length; i++) {
             bad.setCall = calls[i];
             vm.expectRevert(abi.encodeWithSelector(SettingAdapter.SetCallInvalid.selector, calls[i].length));
-            new OutflowLimitAdapter(guardian, target, bad, FLOOR, CEILING);
+            this.constructWith(bad, FLOOR);
         }
     }
 }

@@ -5,6 +5,7 @@ import {Test} from "forge-std/Test.sol";
 import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+import {IERC20} from "@openzeppelin/contracts/interfaces/IERC20.sol";
 import {IERC4626} from "@openzeppelin/contracts/interfaces/IERC4626.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
@@ -93,6 +94,13 @@ contract OutflowLimitedVaultTest is Test {
         assertEq(wrapper.totalSupply(), vault.balanceOf(address(wrapper)));
         assertEq(wrapper.balanceOf(alice) + wrapper.balanceOf(bob), wrapper.totalSupply());
         assertEq(token.balanceOf(address(wrapper)), 0, "nothing stays in the wrapper");
+    }
+
+    /// @dev There are tokens that refuse to transfer nothing.
+    function test_AnExactQuoteSendsNothingBack() public {
+        vm.expectCall(address(token), abi.encodePacked(IERC20.transfer.selector), 0);
+        vm.prank(alice);
+        wrapper.mint(1e18, alice);
     }
 
     /// @dev One share worth a fortune: a wrapper with a price of its own would round at the cost of its holders.

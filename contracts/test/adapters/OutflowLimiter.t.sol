@@ -82,6 +82,20 @@ contract OutflowLimiterTest is Test {
         till.spend(1);
     }
 
+    function test_WhatLeftCountsToTheEndOfTheNextBucketAndNoLonger() public {
+        vm.warp(1_800_000_000 / uint256(WINDOW) * WINDOW);
+        till.spend(300);
+        skip(WINDOW);
+        till.spend(200);
+        skip(WINDOW - 1);
+        assertEq(till.outflowLeft(), LIMIT - 500);
+
+        skip(1);
+        assertEq(till.outflowLeft(), LIMIT - 200);
+        skip(WINDOW);
+        assertEq(till.outflowLeft(), LIMIT);
+    }
+
     function test_TighterLimitCountsWhatHasLeftAlready() public {
         till.spend(600);
         brake(700);

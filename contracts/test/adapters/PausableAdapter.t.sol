@@ -7,6 +7,7 @@ import {LendingPool} from "../../demo/LendingPool.sol";
 import {PausableTarget} from "../../demo/PausableTarget.sol";
 import {IAdapter} from "../../src/interfaces/IAdapter.sol";
 import {PausableAdapter} from "../../src/adapters/PausableAdapter.sol";
+import {TargetAdapter} from "../../src/adapters/TargetAdapter.sol";
 import {HostileTarget} from "../mocks/HostileTarget.sol";
 import {AdapterProperties} from "./AdapterProperties.sol";
 
@@ -59,6 +60,34 @@ contract PausableAdapterTest is AdapterProperties {
     function test_NotReadyWhenTheTargetDoesNotTellWhetherItIsPaused() public {
         adapter = construct(guardian, address(new DemoToken("T", "T")));
         expectReady("PAUSED_NOT_READABLE");
+    }
+
+    /// @dev Neither the word that a failure carries nor 31 bytes are an answer.
+    function test_OnlyAWholeWordOfACallThatSucceedsIsAnAnswer() public {
+        grantRight();
+        bytes memory unreadable = abi.encodeWithSelector(TargetAdapter.TargetUnreadable.selector, target);
+        vm.mockCallRevert(target, abi.encodeCall(pausable.paused, ()), abi.encode(1));
+        expectReady("PAUSED_NOT_READABLE");
+        vm.expectRevert(unreadable);
+        adapter.engaged();
+        vm.clearMockedCalls();
+
+        vm.mockCall(target, abi.encodeCall(pausable.paused, ()), new bytes(31));
+        expectReady("PAUSED_NOT_READABLE");
+        vm.expectRevert(unreadable);
+        adapter.engaged();
+    }
+
+    function test_TwoIsNeitherPausedNorUnpaused() public {
+        grantRight();
+        vm.mockCall(target, abi.encodeCall(pausable.paused, ()), abi.encode(2));
+        expectReady("PAUSED_NOT_READABLE");
+        vm.expectRevert(abi.encodeWithSelector(TargetAdapter.TargetUnreadable.selector, target));
+        adapter.engaged();
+
+        vm.mockCall(target, abi.encodeCall(pausable.paused, ()), abi.encode(1));
+        expectReady(bytes32(0));
+        assertTrue(adapter.engaged());
     }
 
     /// @dev A target that is locked while somebody calls through it would otherwise be left paused by whoever asks.

@@ -107,12 +107,16 @@ contract PauseForAdapterTest is AdapterProperties {
     }
 
     function test_RevertIf_ThePauseLastsNotAtAllOrTooLong() public {
-        uint32 max = PauseForAdapter(address(adapter)).MAX_PAUSE();
+        uint32 max = 30 days;
 
         vm.expectRevert(abi.encodeWithSelector(PauseForAdapter.PauseInvalid.selector, 0, max));
-        new PauseForAdapter(guardian, target, 0);
+        this.constructWith(0);
         vm.expectRevert(abi.encodeWithSelector(PauseForAdapter.PauseInvalid.selector, max + 1, max));
-        new PauseForAdapter(guardian, target, max + 1);
-        assertEq(new PauseForAdapter(guardian, target, max).pauseSeconds(), max);
+        this.constructWith(max + 1);
+        assertEq(this.constructWith(max).pauseSeconds(), max);
+    }
+
+    function constructWith(uint32 pauseSeconds) external returns (PauseForAdapter) {
+        return new PauseForAdapter(guardian, target, pauseSeconds);
     }
 }

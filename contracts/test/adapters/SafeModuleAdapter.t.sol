@@ -72,7 +72,7 @@ contract SafeModuleAdapterTest is AdapterProperties {
     }
 
     function constructOn(address guardian_, address target_, address safe_, bytes4 releaseSelector)
-        private
+        public
         returns (IAdapter)
     {
         return new SafeModuleAdapter(
@@ -203,9 +203,9 @@ contract SafeModuleAdapterTest is AdapterProperties {
 
     function test_RevertIf_TheTargetIsTheSafeItselfOrTheSafeIsNone() public {
         vm.expectRevert(abi.encodeWithSelector(TargetAdapter.TargetHasNoCode.selector, governance));
-        constructOn(guardian, target, governance, 0);
+        this.constructOn(guardian, target, governance, 0);
         vm.expectRevert(abi.encodeWithSelector(SafeModuleAdapter.TargetIsSafe.selector, target));
-        constructOn(guardian, target, target, 0);
+        this.constructOn(guardian, target, target, 0);
     }
 
     function test_AnAccessManagerIsAskedAboutTheSafe() public {

@@ -201,11 +201,16 @@ abstract contract StepAdapterProperties is AdapterProperties {
 
     function test_RevertIf_BoundsAllowTooMuch() public {
         vm.expectRevert(StepAdapter.FloorZero.selector);
-        new StepAdapter(guardian, target, setting(), MAX_STEP_BPS, INTERVAL, 0);
+        this.constructWith(MAX_STEP_BPS, 0);
         vm.expectRevert(abi.encodeWithSelector(StepAdapter.StepInvalid.selector, 0, 9_999));
-        new StepAdapter(guardian, target, setting(), 0, INTERVAL, FLOOR);
+        this.constructWith(0, FLOOR);
         vm.expectRevert(abi.encodeWithSelector(StepAdapter.StepInvalid.selector, 10_000, 9_999));
-        new StepAdapter(guardian, target, setting(), 10_000, INTERVAL, FLOOR);
+        this.constructWith(10_000, FLOOR);
+        assertEq(this.constructWith(9_999, 1).maxStepBps(), 9_999);
+    }
+
+    function constructWith(uint16 maxStepBps, uint256 floor) external returns (StepAdapter) {
+        return new StepAdapter(guardian, target, setting(), maxStepBps, INTERVAL, floor);
     }
 }
 

@@ -48,9 +48,21 @@ contract AlertLevelTest is Guarded {
 
     function test_SpeaksAgainAfterItsCooldown() public {
         deliver(makeAlert(), TELL);
-        advance(QUIET + 1);
+        advance(QUIET);
+        assertEq(uint8(deliver(makeAlert(), TELL)), uint8(Outcome.AlreadyActive));
 
+        advance(1);
         assertEq(uint8(deliver(makeAlert(), TELL)), uint8(Outcome.Acted));
+    }
+
+    function test_I4_WithoutACooldownTheSameAlertIsToldOnceAllTheSame() public {
+        ActionConfig memory config = tellConfig();
+        config.cooldown = 0;
+        configure(TELL, config);
+        Alert memory alert = makeAlert();
+        deliver(alert, TELL);
+
+        assertEq(uint8(deliver(alert, TELL)), uint8(Outcome.AlreadyActive));
     }
 
     function test_RevertIf_LessThanItsShareSigned() public {

@@ -14,6 +14,10 @@ import {Refusing} from "./Refusal.t.sol";
 
 /// @notice Whether the block that an alert is about was ever a block of this chain.
 contract AnchorTest is Refusing {
+    /// @dev As the EIP deploys it.
+    bytes private constant EIP_2935 =
+        hex"3373fffffffffffffffffffffffffffffffffffffffe14604657602036036042575f35600143038111604257611fff81430311604257611fff9006545f5260205ff35b5f5ffd5b5f35611fff60014303065500";
+
     function setUp() public {
         setUpGuardian();
     }
@@ -74,6 +78,28 @@ contract AnchorTest is Refusing {
         deliver(alert);
 
         assertTrue(target.paused());
+    }
+
+    /// @dev The code of EIP-2935 refuses every question that is not 32 bytes long.
+    function test_RevertIf_TheHistoryContractOfTheChainKnowsAnotherHash() public {
+        Alert memory alert = makeAlert();
+        vm.etch(AnchorLib.HISTORY, EIP_2935);
+        vm.store(AnchorLib.HISTORY, bytes32(alert.anchorNumber % 8191), keccak256("real"));
+        vm.roll(vm.getBlockNumber() + 5000);
+
+        expectSignedRefused(
+            alert,
+            abi.encodeWithSelector(
+                IGuardianEvents.AnchorUnknownBlock.selector, alert.anchorNumber, alert.anchorHash
+            )
+        );
+    }
+
+    function test_RangeIsNoneWhereTheChainTellsNoHash() public {
+        vm.etch(AnchorLib.HISTORY, "");
+        vm.setBlockhash(vm.getBlockNumber() - 1, bytes32(0));
+
+        assertEq(guardian.anchorRange(), 0);
     }
 
     function test_RangeSaysHowFarTheCheckReaches() public {

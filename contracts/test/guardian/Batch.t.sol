@@ -176,6 +176,20 @@ contract BatchTest is Guarded {
         assertEq(vm.getRecordedLogs().length, 0);
     }
 
+    function test_InTheSecondInWhichARestrictionEndsItIsNotActive() public {
+        actions = [PAUSE, TELL];
+        deliverBatch(makeAlert(), none());
+        vm.warp(untilOf(PAUSE) - 1);
+        assertEq(uint8(deliverBatch(makeAlert(), none())[0]), uint8(Outcome.AlreadyActive));
+
+        vm.warp(untilOf(PAUSE));
+        Outcome[] memory outcomes = deliverBatch(makeAlert(), none());
+        assertEq(
+            uint8(outcomes[0]), uint8(Outcome.Failed), "too old for a new restriction, and none is in force"
+        );
+        assertEq(uint8(outcomes[1]), uint8(Outcome.Acted));
+    }
+
     function test_AnActionNamedTwiceActsOnce() public {
         actions = [PAUSE, PAUSE];
 

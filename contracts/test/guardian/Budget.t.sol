@@ -103,7 +103,11 @@ contract BudgetTest is Refusing {
         assertEq(guardian.budgetLeft(PAUSE), 0);
     }
 
-    function test_BudgetOfAnUnknownActionIsNone() public view {
+    function test_BudgetOfAnUnknownOrRemovedActionIsNone() public {
         assertEq(guardian.budgetLeft("unknown"), 0);
+
+        vm.prank(owner);
+        guardian.removeAction(PAUSE);
+        assertEq(guardian.budgetLeft(PAUSE), 0);
     }
 }

@@ -47,6 +47,20 @@ contract ClearTest is Guarded {
         assertEq(stateOf(PAUSE).observedAfter, vm.getBlockTimestamp() + COOLDOWN);
     }
 
+    /// @dev Else one all-clear would end whatever else is restricted.
+    function test_T22_RevertIf_TheAllClearIsForAnotherAction() public {
+        advance(MIN_HOLD);
+        Alert memory alert = makeClear();
+        bytes32[] memory leaves_ = leavesOf("another", "");
+        bytes memory certificate = certifyAlert(alert, leaves_);
+
+        vm.expectRevert(
+            abi.encodeWithSelector(IGuardianEvents.LeafMismatch.selector, leaves_[0], leavesOf(PAUSE, "")[0])
+        );
+        guardian.clear(alert, leaves_, 0, PAUSE, "", certificate);
+        assertTrue(target.paused());
+    }
+
     function test_RevertIf_MinimumHoldIsNotOver() public {
         uint256 heldUntil = vm.getBlockTimestamp() + MIN_HOLD;
         advance(MIN_HOLD - 1);

@@ -76,6 +76,13 @@ contract ContagionTest is Refusing {
         dependOn(10, address(0xABC), 1);
         Alert memory alert = induced(0);
         expectSignedRefused(alert, abi.encodeWithSelector(IGuardianEvents.CauseInvalid.selector, CAUSE, 0));
+        // One bit of it is enough, and be it the first or the last.
+        for (uint256 bit = 0; bit < 256; bit += 255) {
+            alert.causeDigest = bytes32(uint256(1) << bit);
+            expectSignedRefused(
+                alert, abi.encodeWithSelector(IGuardianEvents.CauseInvalid.selector, alert.causeDigest, 0)
+            );
+        }
         alert = induced(1);
         alert.causeDigest = bytes32(0);
         expectSignedRefused(

@@ -95,6 +95,19 @@ contract DisconnectTest is Guarded {
         assertEq(guardian.policyHash(), bytes32(0));
     }
 
+    function test_EachReleaseHasTheSameShareOfTheGasAndOneIsKeptBack() public {
+        HostileTarget[3] memory burning = [target, second, third];
+        for (uint256 i = 0; i < 3; ++i) {
+            burning[i].setMode(HostileTarget.Mode.BurnsGas);
+        }
+        uint256 before = gasleft();
+        vm.prank(owner);
+
+        guardian.disconnect{gas: 4_000_000}();
+
+        assertApproxEqRel(before - gasleft(), 3_000_000, 0.1e18);
+    }
+
     function test_ManyActionsFitIntoOneTransaction() public {
         for (uint256 i = 3; i < 32; ++i) {
             bytes32 actionId = keccak256(abi.encode("action", i));

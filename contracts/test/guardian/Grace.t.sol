@@ -124,6 +124,15 @@ contract GraceTest is Guarded {
         assertFalse(stateOf(CALM).isGrace);
     }
 
+    function test_GraceBeginsAnewInTheSecondInWhichTheOtherEnds() public {
+        deliver(makeAlert(), CALM);
+        vm.warp(untilOf(CALM));
+
+        guardian.expire(PAUSE);
+
+        expectGrace();
+    }
+
     function test_GraceThatGovernanceHoldsStaysGovernances() public {
         liquidations.pause();
 

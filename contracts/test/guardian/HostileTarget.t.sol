@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {ActionConfig, IGuardianEvents, LiftTerms, Outcome} from "../../src/interfaces/IGuardianEvents.sol";
+import {
+    ActionConfig,
+    IGuardianEvents,
+    LiftTerms,
+    Outcome,
+    TankTerms
+} from "../../src/interfaces/IGuardianEvents.sol";
 import {IAdapter} from "../../src/interfaces/IAdapter.sol";
 import {Alert} from "../../src/libraries/AlertLib.sol";
 import {HostileTarget} from "../mocks/HostileTarget.sol";
@@ -185,7 +191,11 @@ contract HostileResponseTest is Besieged {
         vm.prank(owner);
         guardian.completeOwnershipHandover(address(target));
         bytes memory call = respondCall();
-        bytes[5] memory back = [
+        bytes[7] memory back = [
+            abi.encodeCall(guardian.removeAction, (bytes32("another"))),
+            abi.encodeCall(
+                guardian.setTank, (TankTerms({maxPerResponse: 0, maxPerWindow: 0, window: 0, tipCap: 0}))
+            ),
             abi.encodeCall(guardian.lift, (PAUSE)),
             abi.encodeCall(guardian.adopt, (PAUSE)),
             abi.encodeCall(guardian.disconnect, ()),

@@ -42,7 +42,11 @@ contract ReadinessTest is Guarded {
     }
 
     function test_NoOperatorSetMayAct() public {
-        vm.warp(vm.getBlockTimestamp() + 31 days);
+        (, uint64 validUntil) = verifier.currentSet();
+        vm.warp(validUntil);
+        expectReady(bytes32(0));
+
+        vm.warp(validUntil + 1);
         expectNotReady("NO_VALID_SET");
     }
 
@@ -59,6 +63,16 @@ contract ReadinessTest is Guarded {
         assertFalse(ok);
     }
 
+    function test_AnAdapterThatFailsOrSaysTooLittleIsNotReady() public {
+        bytes memory question = abi.encodeCall(IAdapter.ready, ());
+        vm.mockCallRevert(address(adapter), question, abi.encode(true, bytes32(0)));
+        expectNotReady("ADAPTER_FAILED");
+        vm.clearMockedCalls();
+
+        vm.mockCall(address(adapter), question, abi.encodePacked(uint256(1), bytes31(0)));
+        expectNotReady("ADAPTER_FAILED");
+    }
+
     function test_TheBudgetIsSpent() public {
         ActionConfig memory config = pauseConfig();
         config.budget = 2 * DURATION;
@@ -69,6 +83,19 @@ contract ReadinessTest is Guarded {
         vm.warp(untilOf(PAUSE));
 
         expectNotReady("BUDGET_SPENT");
+    }
+
+    function test_ReadyFromTheSecondInWhichAWholeRestrictionIsLeft() public {
+        ActionConfig memory config = pauseConfig();
+        (config.budget, config.window) = (2 * DURATION, 3 * DURATION);
+        configure(PAUSE, config);
+        expectReady(bytes32(0));
+        deliver(makeAlert());
+
+        vm.warp(stateOf(PAUSE).budgetFullAt - 1);
+        expectNotReady("BUDGET_SPENT");
+        vm.warp(stateOf(PAUSE).budgetFullAt);
+        expectReady(bytes32(0));
     }
 
     function test_TheLastRestrictionWasLeftToTheOwner() public {

@@ -249,6 +249,22 @@ contract ThresholdTest is Refusing {
         setUpGuardian();
     }
 
+    /// @dev A verifier that is none, or another: its answer is not cut to what it should have been.
+    function test_RevertIf_TheVerifiersAnswerIsNoPairOfWeights() public {
+        bytes[4] memory answers = [
+            abi.encode(uint256(1) << 128, 7),
+            abi.encode(7, uint256(1) << 128),
+            abi.encode(7),
+            abi.encodePacked(uint256(7), bytes31(0))
+        ];
+        Alert memory alert = makeAlert();
+        bytes memory certificate = certifyAlert(alert, leavesOf(PAUSE, ""));
+        for (uint256 i = 0; i < answers.length; ++i) {
+            vm.mockCall(address(verifier), abi.encodePacked(verifier.verify.selector), answers[i]);
+            expectRefused(alert, certificate, "");
+        }
+    }
+
     function test_RevertIf_TooLittleStake() public {
         Alert memory alert = makeAlert();
         bytes32[] memory leaves_ = leavesOf(PAUSE, "");

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {IGuardianEvents, Outcome} from "../../src/interfaces/IGuardianEvents.sol";
+import {OutflowLimitAdapter} from "../../src/adapters/OutflowLimitAdapter.sol";
+import {Setting} from "../../src/adapters/SettingAdapter.sol";
+import {ActionConfig, IGuardianEvents, Outcome} from "../../src/interfaces/IGuardianEvents.sol";
 import {Alert} from "../../src/libraries/AlertLib.sol";
+import {HostileSetting} from "../mocks/HostileSetting.sol";
 import {Guarded} from "../support/Guarded.sol";
 
 /// @notice What a certificate does, and what a second one does not.
@@ -39,6 +42,31 @@ contract RespondTest is Guarded {
         assertTrue(target.paused());
     }
 
+    function test_ParametersReachTheTargetAsTheyWereSigned() public {
+        HostileSetting limited = new HostileSetting(100);
+        ActionConfig memory config = pauseConfig();
+        config.adapter = new OutflowLimitAdapter(
+            address(guardian),
+            address(limited),
+            Setting({
+                setCall: abi.encodePacked(HostileSetting.setValue.selector),
+                readCall: abi.encodeCall(limited.value, ()),
+                readIndex: 0,
+                rightProbe: ""
+            }),
+            1,
+            90
+        );
+        configure("limit", config);
+        Alert memory alert = makeAlert();
+        bytes memory params = abi.encode(57);
+        bytes32[] memory leaves_ = leavesOf("limit", params);
+
+        guardian.respond(alert, leaves_, 0, "limit", params, certifyAlert(alert, leaves_));
+
+        assertEq(limited.value(), 57);
+    }
+
     function test_T36_WhoeverDeliversTheEffectIsTheSame() public {
         Alert memory alert = makeAlert();
         bytes32[] memory leaves_ = leavesOf(PAUSE, "");
@@ -66,6 +94,20 @@ contract RespondTest is Guarded {
         assertEq(uint8(deliver(alert)), uint8(Outcome.AlreadyActive));
         assertEq(uint8(deliver(makeAlert())), uint8(Outcome.AlreadyActive));
         assertEq(untilOf(PAUSE), until);
+    }
+
+    function test_RevertIf_ItIsDeliveredInTheSecondInWhichARestrictionEnds() public {
+        deliver(makeAlert());
+        uint40 until = untilOf(PAUSE);
+        vm.warp(until - 1);
+        assertEq(uint8(deliver(makeAlert())), uint8(Outcome.AlreadyActive));
+
+        vm.warp(until);
+        Alert memory alert = makeAlert();
+        bytes32[] memory leaves_ = leavesOf(PAUSE, "");
+        bytes memory certificate = certifyAlert(alert, leaves_);
+        vm.expectRevert(abi.encodeWithSelector(IGuardianEvents.AlertTooOld.selector, until, until + COOLDOWN));
+        guardian.respond(alert, leaves_, 0, PAUSE, "", certificate);
     }
 
     function test_T15_AnotherCertificateOfTheSameAlertIsNoSecondEffect() public {

@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {ActionConfig, IGuardianEvents, LiftTerms} from "../../src/interfaces/IGuardianEvents.sol";
+import {AdapterLib} from "../../src/libraries/AdapterLib.sol";
 import {Alert} from "../../src/libraries/AlertLib.sol";
 import {Guarded} from "../support/Guarded.sol";
 
@@ -64,6 +65,21 @@ contract StarvationTest is Guarded {
         }
         assertGt(refused, 10);
         assertGt(done, 50);
+    }
+
+    /// @dev The adapter is passed 63 of 64 parts. What a refusal reports was left a few hundred gas after the check.
+    function test_T32_RefusesUpToTheGasThatTheAdapterIsDueAndWhatIsKeptBack() public {
+        bytes memory data = respondCall();
+        uint256 due = uint256(pauseConfig().minGas) * 64 / 63 + AdapterLib.RESERVE_GAS;
+        uint256 left = 0;
+        for (uint256 gasLimit = due; gasLimit < 2 * due; gasLimit += 500) {
+            (bool ok, bytes memory reason) = address(guardian).call{gas: gasLimit}(data);
+            if (ok) break;
+            if (bytes4(reason) != IGuardianEvents.GasTooLow.selector) continue;
+            (left,,) = abi.decode(slice(reason, 4, reason.length), (uint256, uint256, uint256));
+        }
+
+        assertApproxEqAbs(left, due, 1_000);
     }
 
     function test_RevertIf_GasIsBelowTheActionsNeed() public {

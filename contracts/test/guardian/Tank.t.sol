@@ -13,7 +13,9 @@ import {
     TankTerms
 } from "../../src/interfaces/IGuardianEvents.sol";
 import {IGuardian} from "../../src/interfaces/IGuardian.sol";
+import {GuardianTank} from "../../src/guardian/GuardianTank.sol";
 import {Alert} from "../../src/libraries/AlertLib.sol";
+import {HostileTarget} from "../mocks/HostileTarget.sol";
 import {Guarded} from "../support/Guarded.sol";
 
 /// @title Submitter: a contract that delivers, and does with the payment what the test says. For tests.
@@ -54,6 +56,19 @@ contract Submitter {
     }
 }
 
+/// @title BareTank: a tank that pays for what it is told. For tests.
+contract BareTank is GuardianTank {
+    constructor() payable {
+        _tank = Tank({
+            maxPerResponse: 1 ether, maxPerWindow: 2 ether, window: 1 days, tipCap: 0, budgetFullAt: 0
+        });
+    }
+
+    function refundDelivery(uint256 certificateBytes) external nonReentrant {
+        _refundDelivery(certificateBytes);
+    }
+}
+
 /// @notice Ether for those who submit, and every way to get more of it than the gas cost.
 contract TankTest is Guarded {
     uint72 private constant PER_RESPONSE = 0.02 ether;
@@ -78,6 +93,8 @@ contract TankTest is Guarded {
         (bool ok,) = address(guardian).call{value: 10 ether}("");
         assertTrue(ok);
     }
+
+    receive() external payable {}
 
     function respondCall(Alert memory alert, bytes32 actionId) private view returns (bytes memory) {
         bytes32[] memory leaves_ = leavesOf(actionId, "");
@@ -109,6 +126,39 @@ contract TankTest is Guarded {
         assertGt(paid, 180_000 * (BASE_FEE + 1 gwei));
         assertLt(paid, 320_000 * (BASE_FEE + 1 gwei));
         assertEq(address(guardian).balance, 10 ether - paid);
+    }
+
+    /// @dev By a tank alone: of a delivery's gas only the part that is not measured can be told apart.
+    function test_PaysAFixedOverheadAndFifteenGasForEachByteOfTheCertificate() public {
+        BareTank tank = new BareTank{value: 1 ether}();
+        vm.fee(1);
+        vm.txGasPrice(1);
+        uint256 snapshot = vm.snapshotState();
+        uint256 before = address(this).balance;
+        tank.refundDelivery(0);
+        uint256 withoutBytes = address(this).balance - before;
+        vm.revertToStateAndDelete(snapshot);
+
+        tank.refundDelivery(1000);
+
+        assertEq(address(this).balance - before, withoutBytes + 15_000);
+        assertGt(withoutBytes, 41_000);
+        assertLt(withoutBytes, 61_000, "and what was measured");
+    }
+
+    function test_PaysTheSendersPriceUpToBaseFeeAndTip() public {
+        uint256[3] memory prices = [BASE_FEE + 1 gwei, BASE_FEE + TIP_CAP, BASE_FEE + TIP_CAP + 1 gwei];
+        uint256[3] memory paid;
+        bytes memory data = respondCall();
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            vm.txGasPrice(prices[i]);
+            paid[i] = pay(data);
+            vm.revertToStateAndDelete(snapshot);
+        }
+
+        assertEq(paid[0] * prices[1], paid[1] * prices[0]);
+        assertEq(paid[2], paid[1]);
     }
 
     function test_PaysForAnExpiry() public {
@@ -145,6 +195,19 @@ contract TankTest is Guarded {
         target.pause();
         advance(COOLDOWN + 1);
         assertEq(pay(respondCall()), 0, "governance was there first");
+    }
+
+    function test_PaysNothingForABatchOfWhichAllFails() public {
+        target.setMode(HostileTarget.Mode.Reverts);
+        Alert memory alert = makeAlert();
+        bytes32[] memory leaves_ = leavesOf(PAUSE, "");
+        BatchItem[] memory items = new BatchItem[](1);
+        items[0] = BatchItem({leafIndex: 0, actionId: PAUSE, params: ""});
+
+        assertEq(
+            pay(abi.encodeCall(guardian.respondMany, (alert, leaves_, items, certifyAlert(alert, leaves_)))),
+            0
+        );
     }
 
     function test_PaysNothingForAnAlertThatOnlySpeaks() public {

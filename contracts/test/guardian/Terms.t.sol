@@ -91,6 +91,18 @@ contract TermsTest is Guarded {
         guardian.setAction(PAUSE, config);
     }
 
+    function test_RevertIf_ThresholdIsAllOfTheWeight() public {
+        ActionConfig memory config = pauseConfig();
+        config.thresholdBps = 10_000;
+        expectConfigRefused(
+            config, abi.encodeWithSelector(IGuardianEvents.ThresholdUnreachable.selector, 10_000, 9999)
+        );
+
+        config.thresholdBps = 9999;
+        vm.prank(owner);
+        guardian.setAction(PAUSE, config);
+    }
+
     // ---- time and gas
 
     function test_RevertIf_DurationIsZeroOrTooLong() public {

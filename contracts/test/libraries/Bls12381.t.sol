@@ -26,6 +26,40 @@ contract Bls12381Test is Test {
         assertTrue(Bls12381.isInfinity(negative), "zero stays zero");
     }
 
+    function test_InfinityIsAllZerosAndNothingElse() public pure {
+        G1Point memory one;
+        G2Point memory two;
+        assertTrue(Bls12381.isInfinity(one) && Bls12381.isInfinity(two));
+        for (uint256 i = 0; i < 8; ++i) {
+            uint256[8] memory words;
+            words[i] = 1;
+            two = abi.decode(abi.encode(words), (G2Point));
+            assertFalse(Bls12381.isInfinity(two));
+            one = abi.decode(abi.encode(words), (G1Point));
+            assertEq(Bls12381.isInfinity(one), i >= 4);
+        }
+    }
+
+    /// @dev By hand: p - y in two words.
+    function test_NegationBorrowsWhereTheLowWordIsLargerThanThePrimes() public pure {
+        G2Point memory point;
+        (point.y0High, point.y0Low) = (5, Bls12381.P_LOW);
+        (point.y1High, point.y1Low) = (5, Bls12381.P_LOW + 1);
+        Bls12381.negate(point);
+        assertEq(point.y0High, Bls12381.P_HIGH - 5);
+        assertEq(point.y0Low, 0);
+        assertEq(point.y1High, Bls12381.P_HIGH - 6);
+        assertEq(point.y1Low, type(uint256).max);
+
+        (point.y0High, point.y0Low) = (0, 3);
+        (point.y1High, point.y1Low) = (4, 0);
+        Bls12381.negate(point);
+        assertEq(point.y0High, Bls12381.P_HIGH);
+        assertEq(point.y0Low, Bls12381.P_LOW - 3);
+        assertEq(point.y1High, Bls12381.P_HIGH - 4);
+        assertEq(point.y1Low, Bls12381.P_LOW);
+    }
+
     function addStarved() external view {
         Bls12381.addG2(Bls12381.generatorG2(), Bls12381.generatorG2(), 599);
     }

@@ -188,6 +188,11 @@ contract DeploymentTest is Registered {
     function expectTermsRefused(NetworkTerms memory given, bytes memory reason) private {
         OracleStake oracle = new OracleStake(nextAddress(1), DELAY);
         vm.expectRevert(reason);
+        this.deployWith(oracle, given);
+    }
+
+    /// @dev As a call, so that a test goes on after a refusal however forge links the contract.
+    function deployWith(OracleStake oracle, NetworkTerms memory given) external {
         new OperatorRegistry(oracle, given);
     }
 
@@ -270,6 +275,14 @@ contract DeploymentTest is Registered {
         expectSharesRefused(5000, 0, REWARD_BPS);
         expectSharesRefused(5000, 10_001, REWARD_BPS);
         expectSharesRefused(5000, SLASH_BPS, 5001);
+    }
+
+    function test_SharesMayTouchTheirBounds() public {
+        NetworkTerms memory given = terms();
+        (given.maxShareBps, given.slashBps, given.rewardBps) = (10_000, 10_000, 5000);
+        this.deployWith(new OracleStake(nextAddress(1), DELAY), given);
+        (given.maxShareBps, given.slashBps, given.rewardBps) = (1, 1, 0);
+        this.deployWith(new OracleStake(nextAddress(1), DELAY), given);
     }
 
     function expectSharesRefused(uint16 maxShareBps, uint16 slashBps, uint16 rewardBps) private {
