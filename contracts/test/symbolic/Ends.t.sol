@@ -79,7 +79,7 @@ contract EndsCheck is SymbolicGuardian {
         uint128 total
     ) external {
         enter(state, time);
-        vm.store(address(guardian), keccak256(abi.encode(ACTION, LIFT_TERMS_SLOT)), bytes32(uint256(minHold)));
+        allowClear(minHold);
         verifier.find(signed, total);
         valve.pause();
         bytes32[] memory leaves = new bytes32[](1);

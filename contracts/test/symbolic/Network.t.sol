@@ -24,9 +24,11 @@ contract NetworkCheck is SymbolicGuardian {
         uint256 time,
         uint128 signed,
         uint128 total,
+        uint32 minHold,
         uint8 choice
     ) external {
         enter(state, time);
+        allowClear(minHold);
         vm.assume(state.until == 0);
         verifier.find(signed, total);
         valve.pause();

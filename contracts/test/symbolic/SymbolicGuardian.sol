@@ -148,6 +148,11 @@ abstract contract SymbolicGuardian {
         store(ACTION, adapter, state);
     }
 
+    /// @dev The owner's least time before an all-clear may end a restriction of the action.
+    function allowClear(uint32 minHold) internal {
+        vm.store(address(guardian), keccak256(abi.encode(ACTION, LIFT_TERMS_SLOT)), bytes32(uint256(minHold)));
+    }
+
     function store(bytes32 actionId, IAdapter adapter_, State memory state) internal {
         uint256 slot = uint256(keccak256(abi.encode(actionId, ACTIONS_SLOT)));
         vm.store(
