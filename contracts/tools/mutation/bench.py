@@ -6,6 +6,9 @@ that load what they deploy from the artifacts (`dynamic_test_linking`). A mutant
 compiler that stays warm, for those contracts alone whose bytes can change, and one run of forge over
 artifacts that were overwritten: below one second, and a few where tests call a library directly. The
 sources on disk never change, so forge has nothing to compile.
+
+What it does not see: linked so, `vm.expectRevert(…); new X(…)` ends the whole test, and it counts as passed.
+A test that goes on after a refused construction makes it by a call from outside (`this.constructWith(…)`).
 """
 
 from __future__ import annotations
