@@ -15,9 +15,8 @@ from typing import ClassVar
 from consensus.types import Bps
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.scale import WHOLE_BPS
 from node.trace import Account, Holding, TransactionTrace
-
-WHOLE_BPS = 10_000
 
 
 class BalanceDrain(Detector):

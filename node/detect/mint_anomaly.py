@@ -13,12 +13,10 @@ from collections import Counter
 from typing import ClassVar
 
 from consensus.types import Bps
-from node.detect.balance_drain import WHOLE_BPS
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.scale import HIGHEST_BPS, WHOLE_BPS
 from node.trace import ZERO_ACCOUNT, Account, Token, TransactionTrace
-
-HIGHEST_BPS = 1_000 * WHOLE_BPS
 
 
 class MintAnomaly(Detector):

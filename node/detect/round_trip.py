@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from consensus.types import Bps
-from node.detect.balance_drain import WHOLE_BPS
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.scale import WHOLE_BPS
 from node.trace import Account, Holding, TransactionTrace
 
 

@@ -12,17 +12,14 @@ that of the token movements: a large deposit sets records on both sides, and mus
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from consensus.types import Bps
-from node.detect.balance_drain import WHOLE_BPS
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
 from node.detect.privileged_change import PLAIN_SLOTS
+from node.detect.scale import HIGHEST_BPS, SMALL, WHOLE_BPS
 from node.trace import Account, Slot, TransactionTrace
-
-SMALL: Final = 1 << 128
-HIGHEST_BPS: Final = 1_000 * WHOLE_BPS
 
 Place = tuple[Account, Slot]
 

@@ -12,13 +12,10 @@ from collections import Counter
 from typing import ClassVar
 
 from consensus.types import Bps
-from node.detect.balance_drain import WHOLE_BPS
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.scale import HIGHEST_BPS, WHOLE_BPS
 from node.trace import Account, Token, TransactionTrace
-
-# Beyond this a record is no stranger than it is already.
-HIGHEST_BPS = 1_000 * WHOLE_BPS
 
 
 class VolumeRecord(Detector):

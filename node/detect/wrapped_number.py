@@ -13,9 +13,9 @@ from typing import ClassVar, Final
 
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.scale import SMALL
 from node.trace import Account, Slot, TransactionTrace
 
-SMALL: Final = 1 << 128
 LARGEST: Final = (1 << 256) - 1
 
 
