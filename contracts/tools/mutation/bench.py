@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-CONTRACTS = Path(__file__).resolve().parents[2]
+from results import CONTRACTS
+
 COPIED = ("src", "test", "demo", "script", "examples", "tools", "foundry.toml", "remappings.txt")
 UNTESTED = (
     "test/symbolic",  # what halmos proves; forge would run nothing there

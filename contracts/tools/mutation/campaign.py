@@ -14,7 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from queue import SimpleQueue
 
-from mutation.bench import CONTRACTS, Bench
+from results import CONTRACTS
+
+from mutation.bench import Bench
 from mutation.mutants import Mutant, find_modifiers, find_mutants
 
 ARGUED = CONTRACTS / "test" / "mutants-argued.toml"
