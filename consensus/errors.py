@@ -108,6 +108,7 @@ class Reason(StrEnum):
     OUT_OF_ORDER = "out_of_order", "a transaction at or before one that was already learned from or judged"
     PLUGIN_INVALID = "plugin_invalid", "a detector of another package that cannot be imported or is none"
     LABEL_INVALID = "label_invalid", "a labelled exploit that the history does not have, or has too early"
+    EXTRA_MISSING = "extra_missing", "what was asked for needs libraries that are not installed"
 
     # --- journal and keys
     SLOT_ALREADY_SIGNED = "slot_already_signed", "our own key has signed another alert for this slot"

@@ -124,6 +124,7 @@ LIBRARIES: dict[str, set[str]] = {
     "msgpack": {"consensus"},
     "yaml": {"node.evaluate"},
     "rich": {"node.devnet"},
+    "river": {"node.detect"},
     "click": {"node.cli"},
 }
 # What would make the same input give other bytes.

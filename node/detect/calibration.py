@@ -40,8 +40,15 @@ class Calibration:
 
     def p_value(self, score: int) -> Ppb:
         """The share of benign transactions that score at least `score`, which is positive."""
-        as_high = len(self._sorted) - bisect_left(self._sorted, score)
-        return round_up((as_high + 1) * CERTAIN, self.counted + 1)
+        return round_up((self.count_as_high(score) + 1) * CERTAIN, self.counted + 1)
+
+    def count_as_high(self, score: int) -> int:
+        """How many of them score at least `score`, which is positive."""
+        return len(self._sorted) - bisect_left(self._sorted, score)
+
+    def largest(self, count: int) -> list[int]:
+        """The largest scores, at most `count`, in ascending order; zeros are not among them."""
+        return self._sorted[-count:] if count > 0 else []
 
     def state(self) -> list[int]:
         """What p-values depend on: how many were learned, then the place and score of each that counts."""

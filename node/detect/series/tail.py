@@ -1,0 +1,100 @@
+"""How often a score so high comes about, beyond what was ever seen: peaks over a threshold.
+
+Up to the threshold, the score that one point in fifty passes, a p-value is conformal
+(`node/detect/calibration.py`). Above it the excesses follow a generalised Pareto law, whatever the scores
+follow (Pickands 1975), which is what SPOT builds on (Siffer and others, KDD 2017): with N of n points
+above the threshold t, p(x) = N / n · (1 + γ (x - t) / σ)^(-1/γ). On residuals of a moving baseline this
+is their DSPOT. Shape and scale come from probability-weighted moments (Hosking, Wallis 1987): those are
+sums of integers, and what follows is decimal arithmetic of fixed precision, so that every watcher gets
+the same digits; a likelihood would need floats. The tests hold it against scipy's fit.
+
+Two cautions: a tail is never taken to end (γ below zero counts as zero), and a past of n points says nothing
+smaller than one in n · `FURTHEST`. Points are counted as if each stood alone; where high scores come in
+swarms there are fewer alarms than points, not more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context, Decimal
+from typing import Final
+
+from node.detect.calibration import Calibration
+from node.detect.evidence import CERTAIN, Ppb
+
+ABOVE_THRESHOLD: Final = 50  # one in so many points is a peak: SPOT's 98 % quantile
+LEAST_PEAKS: Final = 30  # moments of fewer say little
+FURTHEST: Final = 1_000
+
+_CONTEXT: Final = Context(prec=40)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """A fitted tail: `shape` is γ, `scale` is σ in the scores' units."""
+
+    threshold: int
+    peaks: int
+    points: int
+    shape: Decimal
+    scale: Decimal
+
+    def p_value(self, score: int) -> Ppb:
+        """How often a point scores as high; `score` is above the threshold."""
+        excess = _CONTEXT.divide(Decimal(score - self.threshold), self.scale)
+        if self.shape == 0:
+            exponent = -excess
+        else:
+            growth = _CONTEXT.ln(_CONTEXT.add(Decimal(1), _CONTEXT.multiply(self.shape, excess)))
+            exponent = -_CONTEXT.divide(growth, self.shape)
+        share = _CONTEXT.divide(Decimal(self.peaks * CERTAIN), Decimal(self.points))
+        p_value = _CONTEXT.multiply(share, _CONTEXT.exp(exponent))
+        return Ppb(max(1, int(p_value.to_integral_value(rounding=ROUND_CEILING))))
+
+
+def fit_tail(peaks: Sequence[int], *, threshold: int, points: int) -> Tail:
+    """The tail of which these are the peaks: at least two scores above the threshold, in ascending order.
+
+    With a0 the mean excess and a1 = Σ (m - j) / (m - 1) · x_j / m over the m excesses, j from 1:
+    γ = 2 - a0 / (a0 - 2 a1), σ = 2 a0 a1 / (a0 - 2 a1).
+    """
+    count = len(peaks)
+    total = sum(peaks) - count * threshold
+    weighted = sum((count - place) * (peak - threshold) for place, peak in enumerate(peaks, start=1))
+    mean = _CONTEXT.divide(Decimal(total), Decimal(count))
+    moment = _CONTEXT.divide(Decimal(weighted), Decimal(count * (count - 1)))
+    spread = _CONTEXT.subtract(mean, _CONTEXT.multiply(Decimal(2), moment))
+    shape, scale = Decimal(0), mean  # the exponential law, where the moments say that the tail ends
+    if spread > 0:
+        shape = _CONTEXT.subtract(Decimal(2), _CONTEXT.divide(mean, spread))
+        scale = _CONTEXT.divide(_CONTEXT.multiply(_CONTEXT.multiply(Decimal(2), mean), moment), spread)
+    if shape <= 0:
+        shape, scale = Decimal(0), mean
+    return Tail(threshold=threshold, peaks=count, points=points, shape=shape, scale=scale)
+
+
+class TailPast:
+    """The scores of the most recent `window` points, and how often one so high comes about."""
+
+    def __init__(self, window: int) -> None:
+        self._scores = Calibration(window)
+
+    def learn(self, score: int) -> None:
+        """Take in a point's score, 0 for none."""
+        self._scores.learn(score)
+
+    def p_value(self, score: int) -> Ppb:
+        """The chance of a score as high, which is positive."""
+        conformal = self._scores.p_value(score)
+        points = self._scores.counted
+        peaks = self._scores.largest(points // ABOVE_THRESHOLD + 1)
+        if len(peaks) <= LEAST_PEAKS or score <= peaks[0] or peaks[-1] == peaks[0]:
+            return conformal
+        tail = fit_tail(peaks[1:], threshold=peaks[0], points=points)
+        furthest = -(-CERTAIN // (points * FURTHEST))
+        return Ppb(min(conformal, max(furthest, tail.p_value(score))))
+
+    def state(self) -> list[int]:
+        """What p-values depend on."""
+        return self._scores.state()
