@@ -9,6 +9,8 @@ from typing import Final
 from node.detect.balance_drain import BalanceDrain
 from node.detect.contract_caller import ContractCaller
 from node.detect.detector import Detector
+from node.detect.flash_loan import FlashLoan
+from node.detect.interface_probing import InterfaceProbing
 from node.detect.mint_anomaly import MintAnomaly
 from node.detect.novel_flow import NovelFlow
 from node.detect.plugins import find_plugin, installed_plugins
@@ -16,6 +18,7 @@ from node.detect.privileged_change import PrivilegedChange
 from node.detect.reentrancy import Reentrancy
 from node.detect.repetition_burst import RepetitionBurst
 from node.detect.round_trip import RoundTrip
+from node.detect.slow_drain import SlowDrain
 from node.detect.storage_record import StorageRecord
 from node.detect.volume_record import VolumeRecord
 from node.detect.wrapped_number import WrappedNumber
@@ -26,11 +29,14 @@ CATALOGUE: Final[Mapping[str, type[Detector]]] = MappingProxyType(
         for detector in (
             NovelFlow,
             ContractCaller,
+            InterfaceProbing,
             RepetitionBurst,
             Reentrancy,
             BalanceDrain,
+            SlowDrain,
             VolumeRecord,
             RoundTrip,
+            FlashLoan,
             MintAnomaly,
             PrivilegedChange,
             StorageRecord,

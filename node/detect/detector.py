@@ -35,6 +35,9 @@ class Detector(ABC):
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     """What a policy must set; the detector is made with exactly these."""
 
+    brakes_alone: ClassVar[bool] = True
+    """Whether its evidence may ask for more than an alert where no other family agrees."""
+
     @abstractmethod
     def judge(self, transaction: TransactionTrace) -> Evidence | None:
         """What is strange about it, compared with everything learned and followed so far; None: nothing."""

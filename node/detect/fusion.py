@@ -13,6 +13,8 @@ but what is common was cut off, so that no family is ever seen above t. The resu
   independent, an owner's first use of a function is new and writes settings, so that a protocol's own
   history must correct the formula.
 
+A detector that does not brake alone counts for an alert, and for agreement, and for nothing else.
+
 Hard evidence needs none of it: certain mechanisms together are a theft, unless one of them is common here.
 
 Logarithms are taken in decimal arithmetic of fixed precision, which gives the same digits on every machine.
@@ -113,8 +115,15 @@ def compute_level(
         if _is_met(rule, evidence, common):
             return Level.PAUSE, f"hard evidence: {rule.name}"
     families = _strongest(evidence, common)
+    braking = strangeness
+    if len(families) == 1:
+        quiet = policy.quiet_alone
+        loud = [each for each in evidence if each.evidence.detector not in quiet]
+        braking = compute_strangeness(loud, common)
     for each in sorted(policy.levels, key=lambda each: each.level, reverse=True):
         budget_ppm = each.budget_ppm(len(families))
+        if each.level > Level.ALERT and braking > budget_ppm * PPB_IN_PPM:
+            continue
         if strangeness > budget_ppm * PPB_IN_PPM or not past.is_within(budget_ppm, strangeness, weigh):
             continue
         return each.level, f"{', '.join(families)}: by chance once in {CERTAIN // strangeness} transactions"

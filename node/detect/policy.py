@@ -78,6 +78,12 @@ class DetectionPolicy:
     def __post_init__(self) -> None:
         object.__setattr__(self, "hash", PolicyHash(keccak256(self.canonical_bytes())))
 
+    @property
+    def quiet_alone(self) -> frozenset[str]:
+        """The detectors whose evidence rings, and no more, where no other family agrees."""
+        found = ((name, find_detector(name)) for name in self.detectors)
+        return frozenset(name for name, detector in found if detector and not detector.brakes_alone)
+
     def rule(self, level: Level) -> LevelRule:
         """What it takes to reach this level."""
         return self.levels[level]

@@ -13,10 +13,14 @@ from node.detect.policy import read_detection_policy
 from tests.detect.policies import GENERAL, SMALL, make_policy
 
 
-def test_the_general_policy_uses_every_detector_and_names_no_protocol() -> None:
+# Measured, and found to cost more than it showed: docs/detectors.md says what.
+LEFT_OUT = {"slow_drain", "interface_probing"}
+
+
+def test_the_general_policy_uses_every_detector_but_two_and_names_no_protocol() -> None:
     policy = read_detection_policy(GENERAL)
 
-    assert set(policy.detectors) == set(CATALOGUE)
+    assert set(policy.detectors) == set(CATALOGUE) - LEFT_OUT
     assert "0x" not in GENERAL.read_text()
 
 
