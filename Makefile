@@ -48,8 +48,10 @@ bench: contracts ## latency of a real network, and of the cryptography, as JSON 
 	@python -m tests.bench.crypto
 	@python -m tests.bench.gossip
 
-bench-detect: setup ## detectors on recorded histories: exploits, false alarms, throughput, as JSON lines
+bench-detect: setup ## detectors on recorded histories and on a made market: exploits, false alarms, throughput, as JSON lines
 	@python -m tests.bench.detect
+	@python -m tests.bench.spans
+	@python -m tests.bench.series
 
 bench-gas: contracts ## gas of whole transactions, as JSON lines
 	@python -m tests.bench.gas

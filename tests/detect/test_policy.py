@@ -12,7 +12,6 @@ from node.detect.catalogue import CATALOGUE
 from node.detect.policy import read_detection_policy
 from tests.detect.policies import GENERAL, SMALL, make_policy
 
-
 # Measured, and found to cost more than it showed: docs/detectors.md says what.
 LEFT_OUT = {"slow_drain", "interface_probing"}
 

@@ -8,13 +8,16 @@ is their DSPOT. Shape and scale come from probability-weighted moments (Hosking,
 sums of integers, and what follows is decimal arithmetic of fixed precision, so that every watcher gets
 the same digits; a likelihood would need floats. The tests hold it against scipy's fit.
 
-Two cautions: a tail is never taken to end (γ below zero counts as zero), and a past of n points says nothing
-smaller than one in n · `FURTHEST`. Points are counted as if each stood alone; where high scores come in
-swarms there are fewer alarms than points, not more.
+Scores of a series hang together: a sum that has grown is large for a while, so that fifty peaks may be one
+event, and a past of n points is worth n over the usual length of a run of peaks (the runs estimator of the
+extremal index, Smith, Weissman 1994). p-values are multiplied by that length. Two more cautions: a tail is
+never taken to end (γ below zero counts as zero), and a past of n points says nothing smaller than one in
+n · `FURTHEST`.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal
@@ -79,13 +82,24 @@ class TailPast:
 
     def __init__(self, window: int) -> None:
         self._scores = Calibration(window)
+        self._runs = Runs(window)
 
     def learn(self, score: int) -> None:
         """Take in a point's score, 0 for none."""
+        self._runs.learn(is_peak=score > self._threshold())
         self._scores.learn(score)
 
     def p_value(self, score: int) -> Ppb:
         """The chance of a score as high, which is positive."""
+        length, runs = self._runs.length()
+        return Ppb(min(CERTAIN, -(-self._p_value_alone(score) * length // runs)))
+
+    def state(self) -> list[int]:
+        """What p-values depend on."""
+        return [*self._runs.state(), *self._scores.state()]
+
+    def _p_value_alone(self, score: int) -> Ppb:
+        """The chance if each point stood alone."""
         conformal = self._scores.p_value(score)
         points = self._scores.counted
         peaks = self._scores.largest(points // ABOVE_THRESHOLD + 1)
@@ -95,6 +109,38 @@ class TailPast:
         furthest = -(-CERTAIN // (points * FURTHEST))
         return Ppb(min(conformal, max(furthest, tail.p_value(score))))
 
+    def _threshold(self) -> int:
+        """The score that one point in fifty passes; 0 where fewer have any."""
+        wanted = self._scores.counted // ABOVE_THRESHOLD + 1
+        largest = self._scores.largest(wanted)
+        return largest[0] if len(largest) == wanted else 0
+
+
+class Runs:
+    """How many of the most recent `window` points were peaks, and in how many runs they came."""
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._learned = 0
+        self._peaks: deque[tuple[int, bool]] = deque()
+        """The place of each peak, and whether it began a run."""
+        self._began = 0
+
+    def learn(self, *, is_peak: bool) -> None:
+        """Take in the next point."""
+        self._learned += 1
+        if is_peak:
+            begins = not self._peaks or self._peaks[-1][0] != self._learned - 1
+            self._peaks.append((self._learned, begins))
+            self._began += begins
+        while self._peaks and self._peaks[0][0] <= self._learned - self._window:
+            self._began -= self._peaks.popleft()[1]
+
+    def length(self) -> tuple[int, int]:
+        """The usual length of a run, at least 1, as a fraction."""
+        runs = max(1, self._began)
+        return max(len(self._peaks), runs), runs
+
     def state(self) -> list[int]:
-        """What p-values depend on."""
-        return self._scores.state()
+        """How many points were learned, then the places of the peaks, those that began a run negative."""
+        return [self._learned, *(-place if begins else place for place, begins in self._peaks)]
