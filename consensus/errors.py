@@ -107,6 +107,15 @@ class Reason(StrEnum):
     HISTORY_INVALID = "history_invalid", "a recorded history that breaks its form, at the place named"
     OUT_OF_ORDER = "out_of_order", "a transaction at or before one that was already learned from or judged"
     LABEL_INVALID = "label_invalid", "a labelled exploit that the history does not have, or has too early"
+    STATE_CORRUPT = (
+        "state_corrupt",
+        "a file of learned state, or a checkpoint, that breaks its form or its hash",
+    )
+    STATE_FOREIGN = (
+        "state_foreign",
+        "learned state, or a checkpoint, of another policy, history or version than the one asked for",
+    )
+    EXTRA_MISSING = "extra_missing", "what was asked for needs libraries that are not installed"
 
     # --- journal and keys
     SLOT_ALREADY_SIGNED = "slot_already_signed", "our own key has signed another alert for this slot"

@@ -176,6 +176,7 @@ def backtest(policy_file: Path, history_path: Path, exploit_hash: str | None, as
       0  the history was played; whether the exploit was flagged stands in what is printed
       2  the policy, the history or the exploit's hash was refused
     """
+    from node.backtest.figures import as_dict
     from node.backtest.play import run_backtest
     from node.backtest.text import render_report
     from node.detect.policy import read_detection_policy
@@ -193,7 +194,7 @@ def backtest(policy_file: Path, history_path: Path, exploit_hash: str | None, as
                 RecordedHistory(history_path), policy, exploit_hash=exploit_hash, advance=advance
             )
         )
-    _say(as_json, report.as_dict(), render_report(report))
+    _say(as_json, as_dict(report), render_report(report))
 
 
 @cli.command("run")

@@ -8,7 +8,8 @@ A detector keeps three things apart, because the watch treats them differently:
 - `judge` compares one transaction with both, and changes neither.
 
 So a verdict is a function of the transactions before it. All numbers are integers. `state` is everything that
-`judge` depends on, as plain JSON values, so that a hash can name it.
+`judge` depends on, as plain JSON values, so that a hash can name it and a file can keep it; `restore` takes
+it back.
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ class Detector(ABC):
     @abstractmethod
     def state(self) -> State:
         """All that `judge` depends on, beside the parameters."""
+
+    @abstractmethod
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave, into a detector that has seen nothing. Raises `ValueError` with the
+        place in it that has another shape."""
 
     def found(self, score: int, summary: str) -> Evidence:
         """Evidence in this detector's name."""
