@@ -15,6 +15,7 @@ from consensus.types import Bps
 from node.detect.books import Books
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.parameter import Parameter, bps
 from node.trace import TransactionTrace
 
 
@@ -23,6 +24,7 @@ class BalanceDrain(Detector):
 
     name: ClassVar[str] = "balance_drain"
     family: ClassVar[Family] = Family.VALUE
+    parameters: ClassVar[tuple[Parameter, ...]] = (bps("least_bps"), bps("dust_bps"))
 
     def __init__(self, *, least_bps: Bps, dust_bps: Bps) -> None:
         self._least_bps = least_bps

@@ -18,19 +18,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from consensus.errors import Reason, Refused
 from node.detect.evidence import Evidence, Family
+from node.detect.parameter import Parameter
 from node.trace import TransactionTrace
 
 State = Mapping[str, "State"] | Sequence["State"] | str | int
 
 
 class Detector(ABC):
-    """Base of all detectors. A new one sets `name` and `family`, and is listed in
-    `node/detect/catalogue.py`."""
+    """Base of all detectors. A new one sets `name` and `family`, and takes its parameters by name when it is
+    made. It is listed in `node/detect/catalogue.py`, or comes in a package of its own
+    (`node/detect/plugins.py`)."""
 
     name: ClassVar[str]
     """As the policy and reports call it: lower case, `_` between words."""
     family: ClassVar[Family]
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    """What a policy must set; the detector is made with exactly these."""
 
     @abstractmethod
     def judge(self, transaction: TransactionTrace) -> Evidence | None:
@@ -46,10 +51,17 @@ class Detector(ABC):
     def state(self) -> State:
         """All that `judge` depends on, beside the parameters."""
 
-    @abstractmethod
     def restore(self, state: object) -> None:
-        """Take over what `state` gave, into a detector that has seen nothing. Raises `ValueError` with the
-        place in it that has another shape."""
+        """Take over what `state` gave, into a detector that has seen nothing.
+
+        Raises `ValueError` with the place in it that has another shape; unless it is written, `Refused`
+        (STATE_FOREIGN).
+        """
+        raise Refused(
+            Reason.STATE_FOREIGN,
+            f"the detector {self.name!r} cannot take learned state back; give it a `restore`, or learn and "
+            "judge in one run",
+        )
 
     def found(self, score: int, summary: str) -> Evidence:
         """Evidence in this detector's name."""

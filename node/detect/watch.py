@@ -18,10 +18,11 @@ from contextlib import contextmanager
 from typing import Any, TypedDict
 
 from consensus.alert import Level
-from consensus.errors import Reason, Refused
+from consensus.errors import Broken, Reason, Refused
 from consensus.fields import keccak256
 from node.detect.calibration import Calibration
-from node.detect.catalogue import CATALOGUE
+from node.detect.catalogue import find_detector
+from node.detect.detector import Detector
 from node.detect.evidence import PPB_IN_PPM, Evidence, Family, Judgement, Ppb, Weighed
 from node.detect.fusion import StrangePast, compute_level, compute_strangeness, parse_evidence
 from node.detect.policy import DetectionPolicy
@@ -47,7 +48,7 @@ class Watch:
 
     def __init__(self, policy: DetectionPolicy) -> None:
         self.policy = policy
-        self._detectors = [CATALOGUE[name].make(**values) for name, values in policy.detectors.items()]
+        self._detectors = [_make(name, values) for name, values in policy.detectors.items()]
         self._calibrations = {
             detector.name: Calibration(policy.calibration_transactions) for detector in self._detectors
         }
@@ -122,7 +123,7 @@ class Watch:
             self._require_own(parsed)
             for detector in self._detectors:
                 with _placed(f"detectors.{detector.name}"):
-                    detector.restore(parsed["detectors"].get(detector.name))
+                    _restore(detector, parsed["detectors"].get(detector.name))
             for name, calibration in self._calibrations.items():
                 with _placed(f"calibrations.{name}"):
                     calibration.restore(parsed["calibrations"].get(name))
@@ -152,7 +153,7 @@ class Watch:
         self.last_position = transaction.position
 
     def _judge(self, transaction: TransactionTrace) -> Judgement:
-        found = (detector.judge(transaction) for detector in self._detectors)
+        found = (_ask(detector, transaction) for detector in self._detectors)
         weighed = self._weigh(evidence for evidence in found if evidence is not None)
         strangeness = compute_strangeness(weighed, self._common)
         level, reason = compute_level(
@@ -225,6 +226,17 @@ def canonical(state: object) -> bytes:
     return json.dumps(state, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
+def _restore(detector: Detector, state: object) -> None:
+    try:
+        detector.restore(state)
+    except Refused:
+        raise
+    except Exception as error:  # noqa: BLE001 - others wrote plugins, and the state may be a stranger's
+        raise ValueError(
+            f"{error}" if isinstance(error, ValueError) else f"cannot be read: {error!r}"
+        ) from None
+
+
 @contextmanager
 def _placed(place: str) -> Iterator[None]:
     """A `ValueError` from within says where it was found."""
@@ -232,3 +244,20 @@ def _placed(place: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
+
+
+def _make(name: str, parameters: Mapping[str, int]) -> Detector:
+    detector = find_detector(name)
+    if detector is None:
+        raise Broken(f"expected the detector {name!r}, which the policy was read with; it is gone")
+    return detector(**parameters)
+
+
+def _ask(detector: Detector, transaction: TransactionTrace) -> Evidence | None:
+    try:
+        return detector.judge(transaction)
+    except Exception as error:
+        raise Broken(
+            f"the detector {detector.name!r} failed at transaction {transaction.hash} with "
+            f"{type(error).__name__}: {error}; take it out of the policy, or mend it"
+        ) from error

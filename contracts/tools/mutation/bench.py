@@ -19,6 +19,7 @@ import re
 import shutil
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -193,9 +194,11 @@ class Bench:
             if not path.startswith("test/"):
                 # Small and quickly compiled: rather one too often. Tests are large.
                 sources |= self.imports[path]
-            for (other, _), part in compiled.items():
+            for (other, other_name), part in compiled.items():
                 if other != path and part["bytecode"]["object"] in code:
                     sources |= self.imports[other] | {other}
+                elif other_name != name and part["bytecode"]["object"] in code:
+                    sources |= sources_of(part, names)
             self.artifacts.append(Artifact(source=path, name=name, path=artifact, sources=frozenset(sources)))
         self.original = {each.path: (self.folder / each.path).read_text() for each in self.artifacts}
 
@@ -209,15 +212,19 @@ class Bench:
 
     # ---- per mutant
 
-    def tests_of(self, file: str) -> tuple[list[str], list[str]]:
-        """Test files that can notice a change in `file`: those of its own room, and all others."""
-        room = f"test/{file.split('/')[1]}/"
-        near: list[str] = []
-        far: list[str] = []
+    def tests_of(self, file: str) -> list[list[str]]:
+        """Test files that can notice a change in `file`, room by room: its own, then those whose code uses it
+        most. Each room's tests are compiled apart, so that a mutant that dies early costs little."""
+        reach: dict[str, list[str]] = {}
+        users: Counter[str] = Counter()
         for path, imports in sorted(self.imports.items()):
-            if path.endswith(".t.sol") and file in imports:
-                (near if path.startswith(room) else far).append(path)
-        return near, far
+            if file in imports:
+                room = path.split("/")[1]
+                users[room] += path.startswith("src/")
+                if path.endswith(".t.sol"):
+                    reach.setdefault(room, []).append(path)
+        own = file.split("/")[1]
+        return [reach[room] for room in sorted(reach, key=lambda room: (room != own, -users[room], room))]
 
     def compile(self, file: str, source: str, tests: list[str]) -> dict[Artifact, Bytes] | None:
         """The contracts that `tests` may touch and that hold code of `file`; None: it does not compile."""
