@@ -60,15 +60,13 @@ DOORS: dict[str, set[str]] = {
         "node.operate",
     },
     # the doors to the street
+    "node.commands": {"consensus", "node.observe", "node.detect", "node.backtest"},
     "node.cli": {
-        "consensus",
+        "node.commands",
         "node.config",
         "node.keys",
         "node.registration",
         "node.evaluate",
-        "node.observe",
-        "node.detect",
-        "node.backtest",
         "node.operate",
         "node.pipeline",
         "node.shutdown",
@@ -99,8 +97,8 @@ NARROW: dict[tuple[str, str], set[str]] = {
     ("node.tallying", "node.evaluate"): {"node.evaluate.findings"},
     ("node.cli", "node.devnet"): {"node.devnet.demo"},
     ("node.cli", "node.evaluate"): {"node.evaluate.policy"},
-    ("node.cli", "node.observe"): {"node.observe.history"},
-    ("node.cli", "node.detect"): {"node.detect.policy"},
+    ("node.commands", "node.observe"): {"node.observe.history"},
+    ("node.commands", "node.detect"): {"node.detect.learned", "node.detect.policy", "node.detect.sealed"},
     ("node.backtest", "node.observe"): {"node.observe.history"},
     ("node.detect", "node.evaluate"): {"node.evaluate.document"},
     ("node.keys", "node.gossip"): {"node.gossip.host", "node.gossip.transport"},
@@ -123,8 +121,11 @@ LIBRARIES: dict[str, set[str]] = {
     "py_arkworks_bls12381": {"consensus"},
     "msgpack": {"consensus"},
     "yaml": {"node.evaluate"},
-    "rich": {"node.devnet"},
-    "click": {"node.cli"},
+    "rich": {"node.devnet", "node.backtest", "node.commands"},
+    "click": {"node.cli", "node.commands"},
+    "scipy": {"node.backtest"},
+    "matplotlib": {"node.backtest"},
+    "distributed": {"node.backtest"},
 }
 # What would make the same input give other bytes.
 IMPURE = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any, Final
 
 from consensus.alert import Level
@@ -69,7 +70,7 @@ def as_dict(report: Report) -> dict[str, Any]:
         "learned": report.learned,
         "transactions_per_second": compute_speed(report),
         "per_thousand": {
-            name: _rate_as_dict(compute_rate(report.count(level), report.benign))
+            name: rate_as_dict(compute_rate(report.count(level), report.benign))
             for name, level in COUNTED_LEVELS
         },
         "flag": _flag_as_dict(report),
@@ -92,12 +93,17 @@ def as_dict(report: Report) -> dict[str, Any]:
     }
 
 
+def is_exact() -> bool:
+    """Whether intervals can be computed."""
+    return find_spec("scipy") is not None
+
+
 @lru_cache(maxsize=1024)
 def _interval(count: int, trials: int) -> tuple[float, float] | None:
-    try:
-        from scipy.stats import binomtest
-    except ModuleNotFoundError:
+    if not is_exact():
         return None
+    from scipy.stats import binomtest
+
     bounds = binomtest(count, trials).proportion_ci(confidence_level=_CONFIDENCE, method="exact")
     return float(bounds.low), float(bounds.high)
 
@@ -106,7 +112,8 @@ def _name(level: Level) -> str:
     return level.name.lower()
 
 
-def _rate_as_dict(rate: Rate) -> dict[str, float | None]:
+def rate_as_dict(rate: Rate) -> dict[str, float | None]:
+    """The rate as plain JSON values."""
     shown = {"rate": rate.per_thousand, "low": rate.low, "high": rate.high}
     return {key: None if value is None else round(value, 4) for key, value in shown.items()}
 
