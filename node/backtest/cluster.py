@@ -74,7 +74,7 @@ def _connect(stack: ExitStack, scheduler: str | None, *, workers: int) -> Any:
             threads_per_worker=1,  # judging is pure Python: threads would only wait for each other
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: two of these may run at a time
         )
         return stack.enter_context(distributed.Client(stack.enter_context(cluster)))
     try:

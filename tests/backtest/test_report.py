@@ -22,7 +22,6 @@ from node.backtest.page import CONTENT_POLICY, render_page
 from node.backtest.plot import draw_report
 from node.backtest.report import HoldBlocks, Outcome, Point
 from node.backtest.shown import printable
-from node.backtest.tally import MAX_ALARMS_KEPT
 from node.backtest.timeline import MAX_POINTS, Timeline
 from node.cli import EXIT_REFUSED, cli
 from node.detect.evidence import Ppb
@@ -181,7 +180,6 @@ def test_counts_of_a_flood_stay_right_where_its_alarms_are_cut_off(
 
     report = play(record(tmp_path, blocks), None)
 
-    assert MAX_ALARMS_KEPT > 2
     assert len(report.alarms) == 2
     assert report.count(Level.ALERT) == 2 + report.alarms_left_out > 2
 
@@ -267,7 +265,7 @@ def test_nothing_that_a_history_says_becomes_markup(tmp_path: Path) -> None:
     found = Markup(page)
     plain = Markup(render_page([play(record(tmp_path, robbed_history()))]).decode())
     assert set(found.tags) == set(plain.tags)
-    assert not {"script", "img", "b>", "iframe", "link", "object"} & set(found.tags)
+    assert not {"script", "img", "iframe", "link", "object"} & set(found.tags)
     assert not [name for name, _ in found.attributes if name.startswith("on")]
     assert "&lt;script&gt;" in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
