@@ -20,7 +20,7 @@ from consensus.errors import Reason, Refused
 from consensus.fields import keccak256
 from node.detect.watch import canonical
 
-MAX_SEALED_BYTES: Final = 1 << 30  # what 1 145 transactions of NowSwap teach comes to 0.4 MB
+MAX_SEALED_BYTES: Final = 1 << 30  # what 1 145 transactions of NowSwap teach is 28 kB
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
