@@ -1,7 +1,7 @@
 """Draws docs/backtest.svg: `python -m tests.render_backtest > docs/backtest.svg`.
 
-The history is made up here: 900 deposits and withdrawals of a vault, now and then a large one or a new function,
-and at the end a theft by re-entry, rehearsed forty blocks before.
+The history is made up here: 900 deposits and withdrawals of a vault, now and then a large one or a new
+function, and at the end a theft by re-entry, rehearsed forty blocks before.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EXPLOIT = hash_of(0xBAD)
 
 def make_history() -> Blocks:
     """The same on every machine."""
-    chance = Random(18)  # noqa: S311 - a picture, not a secret
+    chance = Random(18)
     blocks: Blocks = {}
     held = 0
     for n in range(TRANSACTIONS):

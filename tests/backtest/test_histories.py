@@ -263,6 +263,13 @@ def test_a_scheduler_that_does_not_answer_is_told_by_its_address(
         run_on_cluster(jobs(tmp_path), scheduler="tcp://127.0.0.1:9", workers=2, advance=ignore)
 
 
+def test_a_history_that_its_workers_die_of_is_told_and_ends(tmp_path: Path) -> None:
+    deadly = [deadly_job(job) for job in jobs(tmp_path)][:1]
+
+    with pytest.raises(Unavailable, match="the workers that took a history died"):
+        run_on_cluster(deadly, scheduler=None, workers=1, advance=ignore)
+
+
 def test_without_dask_the_engine_is_refused_with_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
