@@ -59,6 +59,7 @@ th{text-align:left;font-weight:600;color:var(--muted);border-bottom:1px solid va
 code{font:.85em ui-monospace,monospace;overflow-wrap:anywhere}
 ul{margin:.25rem 0 0;padding-left:1.1rem}
 .level{font-weight:600;white-space:nowrap}
+.level .muted{font-weight:400;white-space:normal;min-width:8rem}
 .alert{color:var(--alert)}.limit{color:var(--limit)}.freeze{color:var(--freeze)}.pause,.missed{color:var(--pause)}
 """
 
