@@ -110,7 +110,8 @@ class Reason(StrEnum):
     LABEL_INVALID = "label_invalid", "a labelled exploit that the history does not have, or has too early"
     STATE_CORRUPT = (
         "state_corrupt",
-        "a file of learned state, or a checkpoint, that breaks its form or its hash",
+        "a file of learned state, or a checkpoint, that cannot be read or written, or breaks its form or "
+        "hash",
     )
     STATE_FOREIGN = (
         "state_foreign",

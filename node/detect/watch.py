@@ -133,11 +133,12 @@ class Watch:
             for told in parsed["waiting"]:
                 with _placed("waiting"):
                     self._restore_waiting(told, waiting, families)
+            self.last_position = parsed["last_position"]
+            self.is_judging = parsed["is_judging"]
+            is_same = canonical(self.state()) == canonical(state)
         except ValueError as error:
             raise Refused(Reason.STATE_CORRUPT, f"learned state: {error}") from None
-        self.last_position = parsed["last_position"]
-        self.is_judging = parsed["is_judging"]
-        if canonical(self.state()) != canonical(state):
+        if not is_same:
             raise Refused(
                 Reason.STATE_CORRUPT,
                 "learned state says something that a watch never says; learn it anew with tocsin learn",

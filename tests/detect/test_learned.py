@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from tests.detect.policies import GENERAL, make_policy
 from tests.detect.test_judging import LIVES, life_of, novelty, theft, trained
 from tests.detect.traces import deposit
 
+POLICY = read_detection_policy(GENERAL)
+
 
 def learn(transactions: list[TransactionTrace]) -> Watch:
-    watch = Watch(read_detection_policy(GENERAL))
+    watch = Watch(POLICY)
     for transaction in transactions:
         watch.learn(transaction)
     return watch
@@ -54,7 +57,7 @@ def test_what_was_learned_judges_alike_with_and_without_a_file_between(life: lis
     direct = learn(transactions[:half])
 
     content = learned_of(direct).to_bytes()
-    read_back = parse_learned(content).make_watch(read_detection_policy(GENERAL))
+    read_back = parse_learned(content).make_watch(POLICY)
 
     assert read_back.state_hash() == direct.state_hash()
     assert judge(read_back, transactions[half:]) == judge(direct, transactions[half:])
@@ -72,7 +75,7 @@ def test_a_watch_that_is_cut_off_while_it_judges_goes_on_as_if_it_were_not(
     whole = learn(transactions[:half])
     before = judge(whole, transactions[half:stop])
 
-    resumed = Watch(read_detection_policy(GENERAL))
+    resumed = Watch(POLICY)
     state = json.loads(canonical(whole.state()))
     resumed.restore(state, {each.position: each for each in transactions[:stop]})
 
@@ -99,7 +102,7 @@ def test_another_policys_state_is_refused_by_name() -> None:
     learned = learned_of(trained(10))
 
     with pytest.raises(Refused, match=f"0x{make_policy().hash.hex()}") as caught:
-        learned.make_watch(read_detection_policy(GENERAL))
+        learned.make_watch(POLICY)
 
     assert caught.value.reason is Reason.STATE_FOREIGN
 
@@ -210,7 +213,7 @@ def general_state() -> dict[str, Any]:
 
 
 def restore(state: object) -> None:
-    Watch(read_detection_policy(GENERAL)).restore(state, {})
+    Watch(POLICY).restore(state, {})
 
 
 def test_a_state_that_is_left_as_it_was_is_taken() -> None:
@@ -249,6 +252,7 @@ def changed(part: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("state", "said"),
     [
+        (changed("more", float("nan")), "not JSON compliant"),
         (changed("calibrations", {}), r"calibrations\.novel_flow"),
         (changed("calibrations", general_state()["calibrations"] | {"novel_flow": []}), "pairs of a place"),
         (
@@ -354,3 +358,45 @@ def test_whatever_a_plugin_raises_over_a_strange_state_is_a_refusal(monkeypatch:
 
     with pytest.raises(Refused, match=r"detectors\.novel_flow: cannot be read: KeyError"):
         Watch(policy).restore(state, {})
+
+
+# ---------------------------------------------------------------------- anything at all
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**300), 2**300) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def spoil(draw: st.DataObject, value: Any) -> Any:
+    """The value with one part of it replaced by anything."""
+    if isinstance(value, dict) and value and draw.draw(st.booleans(), "deeper"):
+        key = draw.draw(st.sampled_from(sorted(value)), "key")
+        return value | {key: spoil(draw, value[key])}
+    if isinstance(value, list) and value and draw.draw(st.booleans(), "deeper"):
+        place = draw.draw(st.integers(0, len(value) - 1), "place")
+        return [*value[:place], spoil(draw, value[place]), *value[place + 1 :]]
+    return draw.draw(JSON, "instead")
+
+
+SOUND_STATE = general_state()
+
+
+@given(draw=st.data())
+@settings(max_examples=120, deadline=None)
+def test_whatever_a_state_says_it_is_taken_whole_or_refused(draw: st.DataObject) -> None:
+    state = spoil(draw, SOUND_STATE)
+    watch = Watch(POLICY)
+
+    with suppress(Refused):
+        watch.restore(state, {})
+        assert canonical(watch.state()) == canonical(state)
+
+
+@given(content=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
+@settings(max_examples=300, deadline=None)
+def test_whatever_a_file_holds_it_is_refused_and_nothing_else(content: bytes) -> None:
+    with pytest.raises(Refused):
+        parse_learned(content)
