@@ -1,4 +1,4 @@
-"""What every command ends with: a line and an exit code for our errors, prose or JSON for the rest."""
+"""What every command ends with: a line and an exit code for our own errors, prose or JSON for the rest."""
 
 from __future__ import annotations
 
