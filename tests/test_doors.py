@@ -20,15 +20,16 @@ DOORS: dict[str, set[str]] = {
     "node.private_files": {"consensus"},
     "node.store": {"consensus", "node.private_files"},
     "node.chain": {"consensus"},
-    "node.observe": {"consensus", "node.chain", "node.trace"},
+    "node.observe": {"consensus", "node.chain", "node.trace", "node.bridge"},
     "node.evaluate": {"consensus"},
-    "node.detect": {"consensus", "node.trace", "node.evaluate"},
+    "node.detect": {"consensus", "node.trace", "node.bridge", "node.evaluate"},
     "node.attest": {"consensus", "node.store", "node.private_files"},
     "node.gossip": {"consensus"},
     "node.respond": {"consensus", "node.chain", "node.store"},
     "node.operate": {"consensus", "node.config", "node.observe", "node.gossip"},  # their statistics()
     # between the rooms: what the pipeline is made of
     "node.trace": {"consensus"},
+    "node.bridge": {"consensus", "node.trace"},
     "node.backtest": {"consensus", "node.trace", "node.observe", "node.detect"},
     "node.config": {"consensus", "node.chain", "node.private_files"},
     "node.keys": {"consensus", "node.config", "node.attest", "node.gossip"},
