@@ -32,7 +32,7 @@ DOORS: dict[str, set[str]] = {
     "node.trace": {"consensus"},
     "node.bridge": {"consensus", "node.trace"},
     "node.pending": {"consensus", "node.trace"},
-    "node.backtest": {"consensus", "node.trace", "node.observe", "node.detect"},
+    "node.backtest": {"consensus", "node.trace", "node.bridge", "node.observe", "node.detect"},
     "node.config": {"consensus", "node.chain", "node.private_files"},
     "node.keys": {"consensus", "node.config", "node.attest", "node.gossip"},
     "node.connection": {"node.config", "node.chain"},
@@ -63,8 +63,10 @@ DOORS: dict[str, set[str]] = {
         "node.operate",
     },
     # the doors to the street
+    "node.commands": {"consensus", "node.backtest", "node.observe", "node.detect"},
     "node.cli": {
         "consensus",
+        "node.commands",
         "node.config",
         "node.keys",
         "node.registration",
@@ -128,7 +130,7 @@ LIBRARIES: dict[str, set[str]] = {
     "msgpack": {"consensus"},
     "yaml": {"node.evaluate"},
     "rich": {"node.devnet"},
-    "click": {"node.cli"},
+    "click": {"node.cli", "node.commands"},
 }
 # What would make the same input give other bytes.
 IMPURE = {

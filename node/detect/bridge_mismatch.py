@@ -148,6 +148,11 @@ class BridgeMismatch:
         return self._seen_until
 
     @property
+    def longest_wait_seconds(self) -> Seconds:
+        """How far the source must be past a release for a verdict."""
+        return max(self._parameters.finality_seconds, self._parameters.clock_seconds)
+
+    @property
     def waiting(self) -> tuple[Release, ...]:
         """The releases that are unknown for now, from the oldest on."""
         return tuple(release for *_, release in self._waiting)
@@ -202,8 +207,7 @@ class BridgeMismatch:
         return [self._judge(release) for *_, release in ready]
 
     def _is_due(self, release: Release) -> bool:
-        reach = max(self._parameters.finality_seconds, self._parameters.clock_seconds)
-        return release.released_at + reach <= self._seen_until
+        return release.released_at + self.longest_wait_seconds <= self._seen_until
 
     def _give_up(self) -> Iterable[Verdict]:
         excess = max(0, len(self._waiting) - self._parameters.waiting_releases)

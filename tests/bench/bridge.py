@@ -21,12 +21,12 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from consensus.alert import Level
 from consensus.types import Seconds
+from node.backtest.bridge import play_bridge
 from node.bridge import Burn, Release
 from node.detect.bridge_mismatch import (
     Backing,
@@ -93,16 +93,7 @@ def play(
         ),
         **start,
     )
-    verdicts: list[tuple[int, Verdict]] = []
-    unread = 0
-    for at, same_time in groupby(releases, key=lambda release: release.released_at):
-        while unread < len(burns) and burns[unread].burnt_at <= at:
-            detector.add_burn(burns[unread])
-            unread += 1
-        for release in same_time:
-            verdicts += [(at, each) for each in detector.add_release(release)]
-        verdicts += [(at, each) for each in detector.advance_source(at)]
-    return verdicts
+    return [(told.at, told.verdict) for told in play_bridge(detector, burns, releases)]
 
 
 def measure_verdicts(

@@ -15,6 +15,7 @@ from consensus.errors import Reason, Refused, Unavailable
 from consensus.fields import keccak256
 from consensus.types import BlockNumber
 from node.pending import NATIVE, HoldingChange, PendingTransaction, Simulation
+from node.simulate.fallback import FallbackSimulator
 from node.simulate.outcome import RunTask, write_line
 from node.simulate.server import StateServer
 from node.simulate.simulator import Limits, NextBlock, ProcessSimulator, open_simulator
@@ -427,3 +428,35 @@ async def test_a_question_without_its_parameters_ends_the_conversation() -> None
 def test_lines_carry_numbers_of_256_bits() -> None:
     task = RunTask(sender=USER, to=None, data="", value_wei=2**256 - 1, gas=1, watched=[], tokens=[])
     assert str(2**256 - 1).encode() in write_line(task)
+
+
+# --- two simulators
+
+
+class Scripted:
+    """Answers as the test says."""
+
+    def __init__(self, answer: Simulation | Exception) -> None:
+        self.answer, self.asked = answer, 0
+
+    async def simulate(self, transaction: PendingTransaction) -> Simulation:
+        self.asked += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+async def test_the_second_simulator_is_asked_where_the_first_has_no_answer() -> None:
+    async with simulating(World({TARGET: COUNT})) as simulator:
+        answer = await simulator.simulate(pending())
+    second = Scripted(answer)
+    silent = FallbackSimulator(Scripted(Unavailable("no trace interface")), second)
+
+    assert await silent.simulate(pending()) is answer
+    assert silent.fallen_back == 1
+    refusing = FallbackSimulator(Scripted(Refused(Reason.PENDING_INVALID, "no")), second)
+    with pytest.raises(Refused):
+        await refusing.simulate(pending())
+    talking = FallbackSimulator(Scripted(answer), second)
+    assert await talking.simulate(pending()) is answer
+    assert second.asked == 1
