@@ -123,6 +123,7 @@ LIBRARIES: dict[str, set[str]] = {
     "sqlite3": {"node.store", "node.attest"},
     "web3": {"node.chain", "node.devnet"},
     "pyrevm": {"node.simulate"},
+    "evmole": {"node.detect"},
     "eth_account": {"node.chain", "node.attest", "node.keys", "node.connection"},
     "eth_keyfile": {"node.attest"},
     "eth_keys": {"consensus"},
