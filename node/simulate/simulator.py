@@ -224,10 +224,11 @@ class ProcessSimulator:
         return answer
 
     async def _start(self) -> trio.Process:
-        # no environment but the path to the code: nothing of the watcher's is any of its business
+        # no environment but the path to the code, which is not the folder that we happen to stand in: nothing
+        # of the watcher's is any of its business
         environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         return await trio.lowlevel.open_process(
-            [sys.executable, "-m", "node.simulate.worker", str(self._limits.memory_bytes)],
+            [sys.executable, "-P", "-m", "node.simulate.worker", str(self._limits.memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

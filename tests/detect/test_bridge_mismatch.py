@@ -219,6 +219,15 @@ def test_small_burns_that_nobody_collects_are_forgotten_first_and_then_unknown()
     assert (forgotten, kept, forged) == (Backing.UNKNOWN, Backing.BACKED, Backing.UNBACKED)
 
 
+def test_of_burns_alike_the_earliest_are_kept() -> None:
+    detector = BridgeMismatch(parameters(outstanding_burns=1))
+    for at in (1_000, 3_000):
+        detector.add_burn(burn(claim(), at))
+    detector.advance_source(END)
+
+    assert detector.add_release(release(claim(), 2_000))[0].backing is Backing.BACKED
+
+
 def test_worthless_tokens_do_not_push_out_what_the_policy_values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bridge_mismatch, "MAX_TOKENS", 1)
     detector = BridgeMismatch(parameters())

@@ -45,7 +45,8 @@ def code_of(*answers: str, names: tuple[str, ...] = (), holds: tuple[str, ...] =
     return bytes.fromhex(text + "00")
 
 
-VICTIM = code_of(BORROW, SEIZE, SWEEP, "transfer(address,uint256)")
+TOKEN = ("transfer(address,uint256)", "balanceOf(address)")
+VICTIM = code_of(BORROW, SEIZE, SWEEP, *TOKEN)
 DETECTOR = NewContractDetector({POOL: VICTIM}, least_score=6)
 
 
@@ -55,9 +56,7 @@ def judged(code: bytes) -> int | None:
 
 
 def test_what_a_contract_answers_to_and_names_is_found() -> None:
-    assert find_functions(VICTIM) == {
-        selector(each) for each in (BORROW, SEIZE, SWEEP, "transfer(address,uint256)")
-    }
+    assert find_functions(VICTIM) == {selector(each) for each in (BORROW, SEIZE, SWEEP, *TOKEN)}
     assert selector(BORROW) in find_constants(code_of("go()", names=(BORROW,)))
 
 
@@ -82,7 +81,7 @@ def test_borrowed_money_and_a_victim_are_told(code: bytes, score: int) -> None:
         code_of("go()", names=(BORROW, SEIZE, SWEEP), holds=(POOL[2:],)),
         code_of(LOAN),
         code_of(LOAN, names=(BORROW,)),
-        code_of(LOAN, names=("transfer(address,uint256)", "balanceOf(address)")),
+        code_of(LOAN, names=TOKEN),
         code_of(LOAN, holds=("c1" * 19 + "c2",)),
         code_of(LOAN, holds=("00" * 11 + "01" + POOL[2:],)),
     ],

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from consensus.alert import Level
 from consensus.errors import Reason, Refused
 from consensus.fields import address_from_hex, keccak256
-from consensus.types import BlockHash, BlockNumber, ChainId, Seconds
+from consensus.types import Address, BlockHash, BlockNumber, ChainId, Seconds
 from node.bridge import Claim, EventShape
 from node.chain.reader import ChainReader
-from node.chain.types import Log
+from node.chain.types import BlockRef, Log
 from node.detect.bridge_mismatch import Backing, BridgeMismatch, BridgeParameters, TokenValue, Verdict
 from node.devnet.anvil import running_anvil
 from node.devnet.deployer import Deployer, open_deployer
@@ -84,7 +84,7 @@ def test_a_bridge_that_numbers_nothing_gives_zero() -> None:
         log(topics=(TOPIC, word(7), b"\x01" + word(ALICE)[1:])),
         log(data=b""),
         log(data=b"\xff" * 96),
-        log(data=bytes(MAX_DATA_BYTES + 32)),
+        log(data=log().data + bytes(MAX_DATA_BYTES)),
         log(data=encode(["address", "bytes", "uint256"], [COIN, b"\xff\xfe", 1])),
     ],
 )
@@ -123,6 +123,46 @@ def test_a_shape_that_makes_no_sense_is_refused_before_any_log(changes: dict[str
     with pytest.raises(Refused) as raised:
         EventReader(replace(SHAPE, **changes))  # type: ignore[arg-type]
     assert raised.value.reason is Reason.POLICY_INVALID
+
+
+async def test_another_block_of_the_same_second_may_still_burn() -> None:
+    reader = BurnReader(shape(1, BURNT))
+    detector = BridgeMismatch(PARAMETERS)
+    first, second = Block(ref(1)), Block(ref(2), message(1, COIN, 500))
+
+    for view in (first, second):
+        for burn in await reader.read(view):
+            detector.add_burn(burn)
+        detector.advance_source(reader.seen_until(view))
+
+    assert first.ref.timestamp == second.ref.timestamp
+    assert detector.statistics().outstanding == 1
+
+
+class Block:
+    """A block with at most one event of `BURNT`."""
+
+    def __init__(self, ref: BlockRef, data: bytes | None = None) -> None:
+        self.ref, self._data = ref, data
+
+    async def logs(
+        self, *, addresses: tuple[Address, ...] = (), topics: tuple[bytes | None, ...] = ()
+    ) -> tuple[Log, ...]:
+        assert addresses == (BRIDGE,)
+        (topic,) = topics
+        return () if self._data is None else (log(topics=(topic,), data=self._data),)
+
+
+def ref(number: int) -> BlockRef:
+    """Blocks that all bear the same second."""
+    hashes = [BlockHash(bytes(31) + bytes([each])) for each in (number, number - 1)]
+    return BlockRef(
+        chain_id=ChainId(1),
+        number=BlockNumber(number),
+        hash=hashes[0],
+        parent_hash=hashes[1],
+        timestamp=Seconds(5_000),
+    )
 
 
 # --- two live chains

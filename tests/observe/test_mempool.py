@@ -98,6 +98,20 @@ async def test_what_is_malformed_is_counted_and_the_rest_is_told(pool: Pool) -> 
     assert follower.refused == 1
 
 
+async def test_what_an_endpoint_tells_again_is_not_told_again(pool: Pool) -> None:
+    follower = MempoolFollower(pool.pool)
+    await follower.poll()
+    transaction_hash = await pool.submit(1)
+
+    def repeat(method: str, params: list[Any], response: dict[str, Any]) -> dict[str, Any]:
+        again = {"result": [transaction_hash, transaction_hash]}
+        return response | (again if method == "eth_getFilterChanges" else {})
+
+    pool.endpoint.lie = repeat
+
+    assert [len(await follower.poll()) for _ in range(2)] == [1, 0]
+
+
 async def test_a_flood_is_cut_and_counted(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mempool, "MAX_POLLED", 2)
     monkeypatch.setattr(mempool, "MAX_REMEMBERED", 1)

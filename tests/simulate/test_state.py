@@ -12,7 +12,9 @@ import pytest
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.types import BlockNumber, Bps, Seconds
 from node.chain.reader import ChainReader
+from node.detect.evidence import Family
 from node.detect.pending_drain import PendingDrain
+from node.detect.watch import Watch
 from node.devnet.anvil import Mining, running_anvil
 from node.devnet.deployer import Deployer, open_deployer
 from node.observe.mempool import MempoolFollower, read_transactions
@@ -22,6 +24,7 @@ from node.simulate.simulator import NextBlock, open_simulator
 from node.simulate.state import AccountState, AgreedState, read_genesis
 from node.trace import Account, CallKind, Token
 from tests.chain.doubles import doubles, pool_of
+from tests.detect.policies import make_policy
 from tests.simulate.worlds import COUNT, TARGET, USER
 
 ONE = 10**18
@@ -212,6 +215,17 @@ async def test_a_deposit_is_not_flagged(bank: Bank) -> None:
     assert simulation.succeeded
     assert [change.after - change.before for change in simulation.changes] == [5 * ONE]
     assert DETECTOR.judge(simulation) is None
+
+
+async def test_the_detectors_of_values_and_storage_run_on_what_was_simulated(bank: Bank) -> None:
+    watch = Watch(make_policy())
+    deposit = await bank.simulate(await bank.pend("deposit", 5 * ONE, bank.saver, sender=bank.saver))
+    watch.learn(deposit.trace)
+    drain = await bank.simulate(await bank.pend("withdraw", 95 * ONE, bank.whale, bank.whale))
+
+    judgement = watch.preview(drain.trace, {Family.VALUE, Family.STATE})
+
+    assert [each.evidence.detector for each in judgement.evidence] == ["balance_drain"]
 
 
 async def test_a_private_drain_is_found_in_its_block_by_running_it_on_the_state_before(bank: Bank) -> None:
