@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consensus.errors import Reason, Refused
 from node.observe import bridge_records
@@ -75,3 +79,12 @@ def test_a_file_without_its_columns_or_without_end_is_refused(
     monkeypatch.setattr(bridge_records, "MAX_BYTES", 10)
     with pytest.raises(Refused, match="split it"):
         read_burns(written(tmp_path, row()))
+
+
+@given(st.binary(max_size=300), st.booleans())
+def test_no_file_does_worse_than_being_refused(content: bytes, has_head: bool) -> None:
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        file.write((HEAD.encode() + b"\n" if has_head else b"") + content)
+        file.flush()
+        with contextlib.suppress(Refused):
+            read_burns(Path(file.name))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consensus.errors import Reason, Refused, Unavailable
 from node.chain.reader import ChainReader
@@ -176,3 +179,21 @@ def test_what_is_no_object_is_refused(answer: object) -> None:
     with pytest.raises(Refused) as raised:
         parse_pending(answer)
     assert raised.value.reason is Reason.PENDING_INVALID
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=70),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(list(GOOD)), inner, max_size=6)
+    ),
+    max_leaves=8,
+)
+
+
+@given(ANYTHING)
+def test_no_answer_does_worse_than_being_refused(answer: object) -> None:
+    with contextlib.suppress(Refused):
+        parse_pending(answer)
+    if isinstance(answer, dict):
+        with contextlib.suppress(Refused):
+            parse_pending(GOOD | answer)
