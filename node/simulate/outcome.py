@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, TypeVar
 
 import msgspec
@@ -97,14 +96,14 @@ Answer = Outcome | Unknown | NotLetIn | Opened
 
 
 def write_line(value: Task | Answer) -> bytes:
-    """One line. The standard library's JSON, since numbers here have up to 256 bits."""
-    return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode("ascii") + b"\n"
+    """One line."""
+    return msgspec.json.encode(value) + b"\n"
 
 
 def read_line(line: bytes, kind: type[T] | Any) -> T:
-    """The value in a line. Raises ValueError where it is none of that kind."""
+    """The value in a line; numbers have up to 256 bits. Raises ValueError where it is none of that kind."""
     try:
-        value: T = msgspec.convert(json.loads(line), kind)
-    except (msgspec.ValidationError, RecursionError) as error:
+        value: T = msgspec.json.decode(line, type=kind)
+    except RecursionError as error:
         raise ValueError(str(error)) from error
     return value

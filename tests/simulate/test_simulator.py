@@ -16,7 +16,7 @@ from consensus.fields import keccak256
 from consensus.types import BlockNumber
 from node.pending import NATIVE, HoldingChange, PendingTransaction, Simulation
 from node.simulate.fallback import FallbackSimulator
-from node.simulate.outcome import RunTask, write_line
+from node.simulate.outcome import Answer, RunTask, Task, read_line, write_line
 from node.simulate.server import StateServer
 from node.simulate.simulator import Limits, NextBlock, ProcessSimulator, open_simulator
 from node.simulate.state import GenesisAccount, GenesisState, StateSource
@@ -427,7 +427,15 @@ async def test_a_question_without_its_parameters_ends_the_conversation() -> None
 
 def test_lines_carry_numbers_of_256_bits() -> None:
     task = RunTask(sender=USER, to=None, data="", value_wei=2**256 - 1, gas=1, watched=[], tokens=[])
-    assert str(2**256 - 1).encode() in write_line(task)
+    assert read_line(write_line(task), Task) == task
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"{}", b"[" * 100_000, b'{"x":' * 50_000, b'{"type":"outcome"}', b"\xff"]
+)
+def test_a_line_that_is_no_answer_is_refused(line: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the words are the library's
+        read_line(line, Answer)
 
 
 # --- two simulators
