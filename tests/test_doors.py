@@ -20,16 +20,19 @@ DOORS: dict[str, set[str]] = {
     "node.private_files": {"consensus"},
     "node.store": {"consensus", "node.private_files"},
     "node.chain": {"consensus"},
-    "node.observe": {"consensus", "node.chain", "node.trace"},
+    "node.observe": {"consensus", "node.chain", "node.trace", "node.bridge", "node.pending"},
+    "node.simulate": {"consensus", "node.chain", "node.trace", "node.pending"},
     "node.evaluate": {"consensus"},
-    "node.detect": {"consensus", "node.trace", "node.evaluate"},
+    "node.detect": {"consensus", "node.trace", "node.bridge", "node.pending", "node.evaluate"},
     "node.attest": {"consensus", "node.store", "node.private_files"},
     "node.gossip": {"consensus"},
     "node.respond": {"consensus", "node.chain", "node.store"},
     "node.operate": {"consensus", "node.config", "node.observe", "node.gossip"},  # their statistics()
     # between the rooms: what the pipeline is made of
     "node.trace": {"consensus"},
-    "node.backtest": {"consensus", "node.trace", "node.observe", "node.detect"},
+    "node.bridge": {"consensus", "node.trace"},
+    "node.pending": {"consensus", "node.trace"},
+    "node.backtest": {"consensus", "node.trace", "node.bridge", "node.observe", "node.detect"},
     "node.config": {"consensus", "node.chain", "node.private_files"},
     "node.keys": {"consensus", "node.config", "node.attest", "node.gossip"},
     "node.connection": {"node.config", "node.chain"},
@@ -60,8 +63,10 @@ DOORS: dict[str, set[str]] = {
         "node.operate",
     },
     # the doors to the street
+    "node.commands": {"consensus", "node.backtest", "node.observe", "node.detect"},
     "node.cli": {
         "consensus",
+        "node.commands",
         "node.config",
         "node.keys",
         "node.registration",
@@ -117,6 +122,8 @@ LIBRARIES: dict[str, set[str]] = {
     "multiaddr": {"node.gossip"},
     "sqlite3": {"node.store", "node.attest"},
     "web3": {"node.chain", "node.devnet"},
+    "pyrevm": {"node.simulate"},
+    "evmole": {"node.detect"},
     "eth_account": {"node.chain", "node.attest", "node.keys", "node.connection"},
     "eth_keyfile": {"node.attest"},
     "eth_keys": {"consensus"},
@@ -124,7 +131,7 @@ LIBRARIES: dict[str, set[str]] = {
     "msgpack": {"consensus"},
     "yaml": {"node.evaluate"},
     "rich": {"node.devnet"},
-    "click": {"node.cli"},
+    "click": {"node.cli", "node.commands"},
 }
 # What would make the same input give other bytes.
 IMPURE = {
