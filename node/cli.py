@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from node.commands.backtest import backtest, learn
+from node.commands.bridge import bridge_command
 from node.commands.edge import (
     EXIT_BROKEN,
     EXIT_REFUSED,
@@ -46,6 +47,9 @@ def cli() -> None:
     Look around first:
       tocsin demo                   a live attack on local chains, stopped by seven watchers
     """
+
+
+cli.add_command(bridge_command)
 
 
 @cli.group()

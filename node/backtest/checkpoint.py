@@ -71,7 +71,7 @@ class CheckpointFile:
         body = read_sealed(self.path, CHECKPOINT_FORMAT)
         try:
             checkpoint = msgspec.convert(body, type=Checkpoint, strict=True)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise Refused(
                 Reason.STATE_CORRUPT, f"{self.path}: expected a checkpoint: {str(error)[:200]}"
             ) from None

@@ -105,7 +105,7 @@ def parse_learned(content: bytes) -> Learned:
 def _parse_body(body: dict[str, Any], *, place: str = "") -> Learned:
     try:
         parsed = msgspec.convert(body, type=_Body, strict=True)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Refused(Reason.STATE_CORRUPT, f"{place}expected learned state: {str(error)[:200]}") from None
     return Learned(
         history=parsed.history,

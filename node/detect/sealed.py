@@ -9,7 +9,6 @@ to agree on.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -23,10 +22,36 @@ from node.detect.watch import canonical
 MAX_SEALED_BYTES: Final = 1 << 30  # what 1 145 transactions of NowSwap teach is 28 kB
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    format: str
-    hash: Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{64}\Z")]
-    body: dict[str, Any]
+MAX_DEPTH: Final = 11  # of lists and maps within each other in a body; ours have eight
+
+
+def _value_type(depth: int) -> Any:
+    """Plain values nested so deep, and no deeper.
+
+    Told to expect anything, a decoder recurses as deep as the file says, and where some library has raised
+    Python's limit, that ends the interpreter. The type doubles with each level.
+    """
+    scalar: Any = str | int | bool | None
+    value = scalar
+    for _ in range(depth):
+        value = scalar | list[value] | dict[str, value]  # type: ignore[valid-type]
+    return value
+
+
+def _body_type() -> Any:
+    value = _value_type(MAX_DEPTH - 1)
+    return dict[str, value]  # type: ignore[valid-type]
+
+
+_HASH: Final = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{64}\Z")]
+_DECODER: Final = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "_File",
+        [("format", str), ("hash", _HASH), ("body", _body_type())],
+        forbid_unknown_fields=True,
+        kw_only=True,
+    )
+)
 
 
 def seal(body: dict[str, Any], file_format: str) -> bytes:
@@ -44,7 +69,7 @@ def unseal(content: bytes, file_format: str) -> dict[str, Any]:
     if len(content) > MAX_SEALED_BYTES:
         raise _corrupt(f"more than {MAX_SEALED_BYTES} bytes; no such file is written")
     try:
-        file: _File = msgspec.convert(json.loads(content), type=_File, strict=True)
+        file: Any = _DECODER.decode(content)
         if file.format != file_format:
             raise Refused(
                 Reason.STATE_FOREIGN,
@@ -53,13 +78,14 @@ def unseal(content: bytes, file_format: str) -> dict[str, Any]:
             )
         is_whole = compute_seal(file.body, file_format) == file.hash
         is_canonical = is_whole and seal(file.body, file_format) == content
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _corrupt(f"expected {file_format}: {str(error)[:200]}") from None
     if not is_whole:
         raise _corrupt(f"its content does not come to the hash {file.hash} that it names; make the file anew")
     if not is_canonical:
         raise _corrupt("expected canonical JSON, came another form; make the file anew")
-    return file.body
+    body: dict[str, Any] = file.body
+    return body
 
 
 def read_sealed(path: Path, file_format: str) -> dict[str, Any]:

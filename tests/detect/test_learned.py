@@ -138,6 +138,9 @@ def whole_file() -> bytes:
         (lambda content: content.replace(b'"Vault"', b'"Value"'), "does not come to the hash"),
         (lambda content: json.dumps(json.loads(content), indent=1).encode(), "canonical"),
         (lambda content: b"[" * 100_000, "expected tocsin.learned.v1"),
+        (lambda content: b'{"x":' * 100_000, "expected tocsin.learned.v1"),
+        (lambda content: b'{"body":' + b'{"x":' * 100_000, "expected tocsin.learned.v1"),
+        (lambda content: b'{"body":{"x":' + b"[" * 100_000, "expected tocsin.learned.v1"),
         (lambda content: b'{"body": {}, "format": "x"}', "missing required field `hash`"),
         (lambda content: b"\xff\xfe", "expected tocsin.learned.v1"),
         (
