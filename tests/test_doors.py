@@ -19,12 +19,13 @@ DOORS: dict[str, set[str]] = {
     # rooms: they meet in the pipeline, and nowhere else
     "node.private_files": {"consensus"},
     "node.store": {"consensus", "node.private_files"},
-    "node.chain": {"consensus"},
+    "node.nesting": set(),
+    "node.chain": {"consensus", "node.nesting"},
     "node.observe": {"consensus", "node.chain", "node.trace", "node.bridge", "node.pending"},
     "node.simulate": {"consensus", "node.chain", "node.trace", "node.pending"},
     "node.evaluate": {"consensus"},
     "node.detect": {"consensus", "node.trace", "node.bridge", "node.pending", "node.evaluate"},
-    "node.attest": {"consensus", "node.store", "node.private_files"},
+    "node.attest": {"consensus", "node.store", "node.private_files", "node.nesting"},
     "node.gossip": {"consensus"},
     "node.respond": {"consensus", "node.chain", "node.store"},
     "node.operate": {"consensus", "node.config", "node.observe", "node.gossip"},  # their statistics()

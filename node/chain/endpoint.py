@@ -14,6 +14,7 @@ import trio
 from consensus.types import ChainId
 from node.chain.request import LIMIT_EXCEEDED, MESSAGE_LIMIT, Json, RpcFault, RpcRequest
 from node.chain.types import Endpoint
+from node.nesting import bound_nesting
 
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024  # the logs of a full block with room to spare
 MAX_IN_FLIGHT = (
@@ -210,6 +211,7 @@ async def _read_bounded(response: httpx.Response) -> bytes:
 
 
 def _decode(body: bytes) -> list[_Response]:
+    bound_nesting()
     try:
         return _DECODE_BATCH.decode(body) if body.lstrip()[:1] == b"[" else [_DECODE_ONE.decode(body)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
