@@ -16,6 +16,7 @@ import click
 import trio
 
 from consensus.errors import Refused, TocsinError, Unavailable
+from node.commands.policy import check, schema
 from node.config import Keys, load_config
 
 EXIT_REFUSED = 2  # the input is at fault: correct it and try again
@@ -134,6 +135,10 @@ def operator_register(config_file: Path, bond: int, metadata: str, as_json: bool
 @cli.group()
 def policy() -> None:
     """Look at a protocol's policy file."""
+
+
+policy.add_command(check)
+policy.add_command(schema)
 
 
 @policy.command("hash")

@@ -60,8 +60,10 @@ DOORS: dict[str, set[str]] = {
         "node.operate",
     },
     # the doors to the street
+    "node.commands": {"consensus", "node.detect", "node.evaluate"},
     "node.cli": {
         "consensus",
+        "node.commands",
         "node.config",
         "node.keys",
         "node.registration",
@@ -101,8 +103,15 @@ NARROW: dict[tuple[str, str], set[str]] = {
     ("node.cli", "node.evaluate"): {"node.evaluate.policy"},
     ("node.cli", "node.observe"): {"node.observe.history"},
     ("node.cli", "node.detect"): {"node.detect.policy"},
+    ("node.commands", "node.detect"): {"node.detect.policy", "node.detect.vocabulary"},
     ("node.backtest", "node.observe"): {"node.observe.history"},
-    ("node.detect", "node.evaluate"): {"node.evaluate.document"},
+    ("node.detect", "node.evaluate"): {
+        "node.evaluate.document",
+        "node.evaluate.includes",
+        "node.evaluate.problems",
+        "node.evaluate.shapes",
+        "node.evaluate.vocabulary",
+    },
     ("node.keys", "node.gossip"): {"node.gossip.host", "node.gossip.transport"},
     ("node.operate", "node.gossip"): {"node.gossip.transport"},
     ("node.operate", "node.observe"): {"node.observe.heads"},
@@ -124,7 +133,7 @@ LIBRARIES: dict[str, set[str]] = {
     "msgpack": {"consensus"},
     "yaml": {"node.evaluate"},
     "rich": {"node.devnet"},
-    "click": {"node.cli"},
+    "click": {"node.cli", "node.commands"},
 }
 # What would make the same input give other bytes.
 IMPURE = {
