@@ -20,7 +20,7 @@ keeps 128 blocks of state answers Unknown for a longer window, until it has seen
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -58,10 +58,7 @@ class Engine:
         self._judges = {rule.name: Judge.of(rule.condition) for rule in policy.rules}
         reads = {read for judge in self._judges.values() for read in judge.reads}
         deepest = max((read.blocks_ago for read in reads), default=0)
-        self._names = {
-            blocks_ago: tuple(sorted({read.signal for read in reads if read.blocks_ago == blocks_ago}))
-            for blocks_ago in sorted({read.blocks_ago for read in reads})
-        }
+        self._names = tuple(sorted({read.signal for read in reads if read.blocks_ago == 0}))
         longest = max(rule.cooldown_blocks for rule in policy.rules)
         # by block, then by the name of the signal or rule
         self._values: _Recent[int | Undefined] = _Recent(deepest + SPARE_BLOCKS)
@@ -173,37 +170,39 @@ class Engine:
     async def _values_of(self, rule: Rule, view: View) -> list[int | Undefined]:
         """A value for each of the rule's reads, needed or not: the evidence names them all."""
         values: list[int | Undefined] = []
-        rows: dict[int, tuple[View, dict[str, int | Undefined]]] = {}
-        for read in self._judges[rule.name].reads:
-            if view.ref.number < read.blocks_ago:
-                values.append(_before_genesis(read, view))
-                continue
-            if read.blocks_ago not in rows:
-                then = await view.ancestor(read.blocks_ago) if read.blocks_ago else view
-                rows[read.blocks_ago] = then, await self._row(then, read.blocks_ago)
-            then, row = rows[read.blocks_ago]
-            if read.signal not in row:
-                row[read.signal] = await self._signals[read.signal].read(then)
-            values.append(row[read.signal])
+        then, row, ago = view, self._values.row(view.ref.hash), 0
+        reads = self._judges[rule.name].reads
+        fetched = -1
+        for read in reads:
+            if read.blocks_ago != ago:
+                ago = read.blocks_ago
+                if view.ref.number < ago:
+                    values.append(_before_genesis(read, view))
+                    ago = -1
+                    continue
+                then = await view.ancestor(ago)
+                row = self._values.row(then.ref.hash)
+            value = row.get(read.signal)
+            if value is None:
+                if fetched != ago:
+                    own = {each.signal for each in reads if each.blocks_ago == ago}
+                    await self._fetch(sorted(own - row.keys()), then)
+                    fetched = ago
+                value = row[read.signal] = await self._signals[read.signal].read(then)
+            values.append(value)
         return values
 
-    async def _row(self, then: View, blocks_ago: int) -> dict[str, int | Undefined]:
-        """What is known of a block; all that rules read so far back is fetched in one round trip."""
-        row = self._values.row(then.ref.hash)
-        await self._fetch([name for name in self._names[blocks_ago] if name not in row], then)
-        return row
+    async def _prefetch(self, view: View) -> None:
+        """One round trip for everything that the rules read at this very block."""
+        row = self._values.row(view.ref.hash)
+        await self._fetch([name for name in self._names if name not in row], view)
 
-    async def _fetch(self, names: Iterable[str], view: View) -> None:
+    async def _fetch(self, names: Sequence[str], view: View) -> None:
         wants = Wants()
         for name in names:
             wants |= self._signals[name].wants()
         if len(wants) > 1:
             await view.prefetch(wants.calls, slots=wants.slots, balances=wants.balances, events=wants.events)
-
-    async def _prefetch(self, view: View) -> None:
-        """One round trip for everything that the rules read at this very block."""
-        if 0 in self._names:
-            await self._row(view, 0)
 
     def _require_chain(self, view: View) -> None:
         if view.ref.chain_id != self.policy.source_chain_id:

@@ -1,4 +1,4 @@
-"""`tocsin policy check`: every problem at its line and column, with what to write; nothing on well-formed files."""
+"""`tocsin policy check`: every problem at its line and column, with what to write; none on sound files."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_every_place_that_is_named_stands_in_the_file(data: st.DataObject) -> No
     except DocumentRefused as refused:
         for each in refused.problems:
             assert 1 <= each.place.line <= len(lines) + 1
-            assert 1 <= each.place.column <= len((lines + [""])[each.place.line - 1]) + 1
+            assert 1 <= each.place.column <= len([*lines, ""][each.place.line - 1]) + 1
 
 
 @settings(deadline=None)
