@@ -2,7 +2,8 @@
 
     python -m tests.bench.rules [blocks]
 
-The policy is real text through the real parser, with comparisons, divisions, `prev` and windows. Every block brings new values, answered from memory, so that what is measured is ours alone.
+The policy is real text through the real parser. Every block brings new values, answered from memory, so that
+what is measured is ours alone.
 """
 
 from __future__ import annotations
@@ -29,14 +30,18 @@ _SHAPES = (
 )
 
 
+def _condition(number: int) -> str:
+    a, b, c = number % SIGNALS, (number * 7 + 1) % SIGNALS, number * 13 % SIGNALS
+    return _SHAPES[number % len(_SHAPES)].format(a=a, b=b, c=c)
+
+
 def make_policy() -> Policy:
     """1,000 rules of five shapes over 200 signals."""
     signals = "".join(
         f'  s{n}: {{call: "pool.value(uint256)(uint256)", args: [{n}]}}\n' for n in range(SIGNALS)
     )
     rules = "".join(
-        f"  r{n}: {{kind: expression, cooldown_blocks: 50, actions: [], when: "
-        f'"{_SHAPES[n % len(_SHAPES)].format(a=n % SIGNALS, b=(n * 7 + 1) % SIGNALS, c=n * 13 % SIGNALS)}"}}\n'
+        f'  r{n}: {{kind: expression, cooldown_blocks: 50, actions: [], when: "{_condition(n)}"}}\n'
         for n in range(RULES)
     )
     text = (
