@@ -17,6 +17,7 @@ import trio
 
 from consensus.errors import Refused, TocsinError, Unavailable
 from node.commands.policy import check, schema
+from node.commands.rules import backtest as backtest_rules
 from node.config import Keys, load_config
 
 EXIT_REFUSED = 2  # the input is at fault: correct it and try again
@@ -139,6 +140,7 @@ def policy() -> None:
 
 policy.add_command(check)
 policy.add_command(schema)
+policy.add_command(backtest_rules)
 
 
 @policy.command("hash")

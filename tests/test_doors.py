@@ -60,7 +60,7 @@ DOORS: dict[str, set[str]] = {
         "node.operate",
     },
     # the doors to the street
-    "node.commands": {"consensus", "node.detect", "node.evaluate"},
+    "node.commands": {"consensus", "node.chain", "node.detect", "node.evaluate", "node.observe"},
     "node.cli": {
         "consensus",
         "node.commands",
