@@ -73,10 +73,10 @@ def check(file: Path, as_json: bool) -> None:
     told: dict[str, Any] = {"valid": True, "kind": kinds[0], "policy": policy.name, "hash": hashed}
     if isinstance(policy, Policy):
         told |= {"signals": len(policy.signals), "rules": len(policy.rules)}
-        contents = f"{len(policy.signals)} signals, {len(policy.rules)} rules"
+        contents = f"{_number(len(policy.signals), 'signal')} and {_number(len(policy.rules), 'rule')}"
     else:
         told |= {"detectors": len(policy.detectors)}
-        contents = f"{len(policy.detectors)} detectors"
+        contents = _number(len(policy.detectors), "detector")
     click.echo(
         json.dumps(told)
         if as_json
@@ -138,7 +138,7 @@ def _tell_problems(file: Path, kinds: list[str], problems: list[Problem], *, as_
         named = f"{each.path}: " if each.path else ""
         click.secho(f"{place}: {named}{_message(each)}", fg="red")
         click.echo(_with_caret(text, each.place))
-    click.echo(f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}")
+    click.echo(_number(len(problems), "problem"))
 
 
 def _tell_unreadable(refused: Refused, *, as_json: bool) -> None:
@@ -147,6 +147,10 @@ def _tell_unreadable(refused: Refused, *, as_json: bool) -> None:
         click.echo(json.dumps({"valid": False, "kind": None, "problems": [problem]}))
     else:
         click.secho(refused.message, fg="red")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _message(problem: Problem) -> str:

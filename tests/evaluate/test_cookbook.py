@@ -173,7 +173,7 @@ CASES = [
     miss("stablecoin", "pool-one-sided", [{"pool_coin": 810_000 * E18, "pool_other": 190_000 * E18}] * 7),
     true("stablecoin", "minted-fast", [{"minted": [60_000 * E18]}, {}, {"minted": [40_001 * E18]}]),
     miss("stablecoin", "minted-fast", [{"minted": [60_000 * E18]}, {}, {"minted": [40_000 * E18]}]),
-    benign("stablecoin", "growth", [{"supply": 1_001_000 * E18, "backing": 1_020_000 * E18, "minted": [E18]}]),
+    benign("stablecoin", "more", [{"supply": 1_001_000 * E18, "backing": 1_020_000 * E18, "minted": [E18]}]),
 ]  # fmt: skip
 
 
