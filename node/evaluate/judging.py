@@ -75,9 +75,11 @@ class Judge:
 
     @classmethod
     def of(cls, condition: Condition) -> Judge:
-        compiler = _Compiler()
-        truth = compiler.truth(condition, 0)
-        return cls(tuple(compiler.places), truth)
+        first = _Compiler({})
+        first.truth(condition, 0)
+        # block by block, so that whoever brings the values goes to each block once
+        reads = tuple(sorted(first.places, key=lambda read: (read.blocks_ago, read.signal)))
+        return cls(reads, _Compiler({read: place for place, read in enumerate(reads)}).truth(condition, 0))
 
     def truth(self, values: Values) -> bool | Undefined:
         """Whether the condition holds, or why that cannot be said."""
@@ -101,8 +103,8 @@ def compute_truth(condition: Condition, values: Mapping[Read, int | Undefined]) 
 class _Compiler:
     """Gives each read its place among the values. `ago` is how far back a window has moved its inside."""
 
-    def __init__(self) -> None:
-        self.places: dict[Read, int] = {}
+    def __init__(self, places: dict[Read, int]) -> None:
+        self.places = places
 
     def truth(self, condition: Condition, ago: int) -> _Truth:
         match condition:

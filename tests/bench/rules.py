@@ -24,7 +24,7 @@ RULES, SIGNALS, LIMIT_MS = 1_000, 200, 100
 _SHAPES = (
     "s{a} > 0 and s{b} * 10_000 // s{a} < 9_950",
     "prev(s{a}, 1) > 0 and s{a} * 10_000 // prev(s{a}, 1) < 9_000",
-    "bps(abs(s{a} - s{b}), s{b}) > 60_000 and s{c} > 1_000",
+    "bps(abs(s{a} - s{b}), s{b}) > 60 and s{c} > prev(s{c}, 2)",
     "count(s{a} > s{b} * 3, 6) >= 5 or s{c} < s{a} - s{b} * 20",
     "min(s{a}, s{b}, s{c}) * 4 < sum(s{a}, 3) // 10 and not s{a} == s{b}",
 )
@@ -58,7 +58,7 @@ async def measure(blocks: int) -> tuple[list[float], int]:
     engine, chain = Engine(policy), RecordedChain(policy.source_chain_id)
     block, samples, fired = None, [], 0
     for number in range(blocks + 8):
-        values = {f"s{n}": 10**18 + (n * 7_919 + number * 104_729) % 10**17 for n in range(SIGNALS)}
+        values = {f"s{n}": 10**18 + (n * 7_919 + number * 104_729) * 10**12 % 10**18 for n in range(SIGNALS)}
         block = chain.extend(block, make_answers(policy, **values))
         gc.collect()
         began = time.perf_counter()
