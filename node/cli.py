@@ -16,6 +16,7 @@ import click
 import trio
 
 from consensus.errors import Refused, TocsinError, Unavailable
+from node.commands.bridge import bridge_command
 from node.commands.policy import check, schema
 from node.commands.rules import backtest as backtest_rules
 from node.config import Keys, load_config
@@ -46,6 +47,9 @@ def cli() -> None:
     Look around first:
       tocsin demo                   a live attack on local chains, stopped by seven watchers
     """
+
+
+cli.add_command(bridge_command)
 
 
 @cli.group()

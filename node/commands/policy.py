@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 
 from consensus.errors import Reason, Refused
+from node.detect.bridge_policy import BridgePolicy, parse_bridge_document
 from node.detect.policy import DetectionPolicy, parse_detection_document
 from node.detect.vocabulary import detection_schema
 from node.evaluate.document import MAX_DOCUMENT_BYTES, Node
@@ -28,16 +29,17 @@ _WIDEST: Final = 160
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """One of the two kinds of policy: the key at its head, how it is read, its schema."""
+    """One kind of policy: the key at its head, how it is read, and its schema where it has one."""
 
     key: str
-    parse: Callable[[Node], Policy | DetectionPolicy]
-    schema: Callable[[], dict[str, Any]]
+    parse: Callable[[Node], Policy | DetectionPolicy | BridgePolicy]
+    schema: Callable[[], dict[str, Any]] | None = None
 
 
 KINDS: Final = {
     "rule": Kind(key="tocsin", parse=parse_policy_document, schema=policy_schema),
     "detection": Kind(key="tocsin_detection", parse=parse_detection_document, schema=detection_schema),
+    "bridge": Kind(key="tocsin_bridge", parse=parse_bridge_document),
 }
 
 
@@ -54,7 +56,7 @@ def check(file: Path, as_json: bool) -> None:
     """
     kinds: list[str] = []
 
-    def parse(root: Node) -> Policy | DetectionPolicy:
+    def parse(root: Node) -> Policy | DetectionPolicy | BridgePolicy:
         kinds.append(find_kind(root))
         return KINDS[kinds[0]].parse(root)
 
@@ -74,6 +76,8 @@ def check(file: Path, as_json: bool) -> None:
     if isinstance(policy, Policy):
         told |= {"signals": len(policy.signals), "rules": len(policy.rules)}
         contents = f"{_number(len(policy.signals), 'signal')} and {_number(len(policy.rules), 'rule')}"
+    elif isinstance(policy, BridgePolicy):
+        contents = _number(len(policy.tokens), "token")
     else:
         told |= {"detectors": len(policy.detectors)}
         contents = _number(len(policy.detectors), "detector")
@@ -85,7 +89,12 @@ def check(file: Path, as_json: bool) -> None:
 
 
 @click.command("schema")
-@click.option("--kind", type=click.Choice(sorted(KINDS)), default="rule", show_default=True)
+@click.option(
+    "--kind",
+    type=click.Choice(sorted(name for name, kind in KINDS.items() if kind.schema)),
+    default="rule",
+    show_default=True,
+)
 def schema(kind: str) -> None:
     """Print the JSON Schema of a kind of policy, for editors and other programs.
 
@@ -96,7 +105,9 @@ def schema(kind: str) -> None:
 
 def render_schema(kind: str) -> str:
     """The schema as it stands in the package."""
-    return json.dumps(KINDS[kind].schema(), indent=1, ensure_ascii=False) + "\n"
+    made = KINDS[kind].schema
+    assert made is not None
+    return json.dumps(made(), indent=1, ensure_ascii=False) + "\n"
 
 
 def find_kind(root: Node) -> str:
@@ -104,8 +115,8 @@ def find_kind(root: Node) -> str:
     present = [name for name, kind in KINDS.items() if kind.key in root.entries()]
     if len(present) != 1:
         raise root.refusal(
-            "expected `tocsin: 1` at the head of a rule policy, or `tocsin_detection: 1` at that of a "
-            f"detection policy; came {'both' if present else 'neither'}"
+            "expected `tocsin: 1` at the head of a rule policy, `tocsin_detection: 1` or `tocsin_bridge: 1` at "
+            f"that of its kind; came {' and '.join(present) or 'none of them'}"
         )
     return present[0]
 

@@ -75,6 +75,17 @@ class Node:
             raise self.refusal(f"expected a map of `name: value`, came {self.kind()}")
         return dict(self.values)
 
+    def fields(self, *, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Node]:
+        """This node as a map with exactly these keys."""
+        entries = self.entries()
+        for key, node in entries.items():
+            if key not in required and key not in optional:
+                raise node.unknown_key(key, (*required, *optional))
+        for key in required:
+            if key not in entries:
+                raise self.missing_key(key)
+        return entries
+
     def unknown_key(self, key: str, known: Collection[str]) -> DocumentRefused:
         """The error for this node's key, which is none of those known."""
         return self.key_refusal(

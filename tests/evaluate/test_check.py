@@ -34,7 +34,10 @@ def problems_of(path: Path) -> list[tuple[int, int, str]]:
     return [(each["line"], each["column"], each["message"]) for each in told["problems"]]
 
 
-@pytest.mark.parametrize(("path", "kind"), [(EXAMPLE, "rule"), (GENERAL, "detection")])
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [(EXAMPLE, "rule"), (GENERAL, "detection"), (GENERAL.with_name("bridge.yaml"), "bridge")],
+)
 def test_a_wellformed_policy_is_told_by_its_kind_and_hash(path: Path, kind: str) -> None:
     told = check(path, "--json")
 
@@ -108,7 +111,7 @@ def test_what_depends_on_a_refused_entry_is_not_refused_as_well(tmp_path: Path) 
     ("text", "message"),
     [
         ("a: 1", "tocsin: 1"),
-        ("tocsin: 1\ntocsin_detection: 1", "came both"),
+        ("tocsin: 1\ntocsin_detection: 1", "came rule and detection"),
         ("- a", "expected a map"),
         ("a: [", "not YAML"),
         ("", "empty"),
