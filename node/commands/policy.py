@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 
 from consensus.errors import Reason, Refused
+from node.commands.edge import EXIT_REFUSED, JSON_OPTION
 from node.detect.bridge_policy import BridgePolicy, parse_bridge_document
 from node.detect.policy import DetectionPolicy, parse_detection_document
 from node.detect.vocabulary import detection_schema
@@ -22,7 +23,6 @@ from node.evaluate.policy import Policy, parse_policy_document
 from node.evaluate.problems import DocumentRefused, Place, Problem
 from node.evaluate.vocabulary import policy_schema
 
-EXIT_REFUSED: Final = 2
 _LINE_END: Final = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 _WIDEST: Final = 160
 
@@ -45,7 +45,7 @@ KINDS: Final = {
 
 @click.command("check")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of prose.")
+@JSON_OPTION
 def check(file: Path, as_json: bool) -> None:
     """Say everything that is wrong with a policy file, where, and what to write instead.
 
@@ -115,8 +115,8 @@ def find_kind(root: Node) -> str:
     present = [name for name, kind in KINDS.items() if kind.key in root.entries()]
     if len(present) != 1:
         raise root.refusal(
-            "expected `tocsin: 1` at the head of a rule policy, `tocsin_detection: 1` or `tocsin_bridge: 1` at "
-            f"that of its kind; came {' and '.join(present) or 'none of them'}"
+            "expected `tocsin: 1` at the head of a rule policy, `tocsin_detection: 1` or `tocsin_bridge: 1` "
+            f"at that of its kind; came {' and '.join(present) or 'none of them'}"
         )
     return present[0]
 

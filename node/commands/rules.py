@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,20 +9,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-import trio
 
-from consensus.errors import Refused, Unavailable
 from consensus.types import BlockNumber
 from node.chain.reader import ChainReader
 from node.chain.rpc import open_pool
 from node.chain.types import Endpoint
+from node.commands.edge import JSON_OPTION, guarded, run_guarded, say
 from node.evaluate.engine import Engine
 from node.evaluate.findings import Finding
 from node.evaluate.policy import Policy, read_policy
 from node.observe.ancestry import Ancestry
 from node.observe.view import BlockView
 
-EXIT_REFUSED, EXIT_UNAVAILABLE = 2, 3
 MAX_BLOCKS: Final = 1_000_000
 TIMEOUT_SECONDS: Final = 30.0
 _MOST_URL_BYTES: Final = 4_096
@@ -50,7 +47,7 @@ class Played:
 )
 @click.option("--blocks", type=click.IntRange(1, MAX_BLOCKS), required=True, help="How many blocks.")
 @click.option("--last", type=click.IntRange(0), help="The last of them; the chain's newest where left out.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of prose.")
+@JSON_OPTION
 def backtest(file: Path, http_file: Path, blocks: int, last: int | None, as_json: bool) -> None:
     """Judge past blocks by a rule policy, and say where it would have rung and what it could not judge.
 
@@ -60,16 +57,10 @@ def backtest(file: Path, http_file: Path, blocks: int, last: int | None, as_json
       2  the policy or the file with the address was refused
       3  the endpoint did not answer
     """
-    try:
-        policy = read_policy(file)
-        endpoint = _endpoint(http_file)
-        played = trio.run(_play, policy, endpoint, blocks, last)
-    except* Refused as group:
-        _end(group, EXIT_REFUSED)
-    except* Unavailable as group:
-        _end(group, EXIT_UNAVAILABLE)
-    else:
-        click.echo(json.dumps(_as_dict(policy, played)) if as_json else _render(policy, played))
+    policy = guarded(lambda: read_policy(file))
+    endpoint = _endpoint(http_file)
+    played = run_guarded(lambda: _play(policy, endpoint, blocks, last))
+    say(as_json, _as_dict(policy, played), _render(policy, played))
 
 
 async def _play(policy: Policy, endpoint: Endpoint, blocks: int, last: int | None) -> Played:
@@ -147,11 +138,3 @@ def _render(policy: Policy, played: Played) -> str:
         f"unknown   {each['rule']}  {each['reason']}  at {each['blocks']} blocks" for each in told["unknown"]
     ]
     return "\n".join(lines)
-
-
-def _end(group: BaseExceptionGroup[Any], code: int) -> None:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    click.secho(f"tocsin: {error}", fg="red", err=True)
-    sys.exit(code)
