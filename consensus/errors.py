@@ -95,6 +95,7 @@ class Reason(StrEnum):
     POLICY_INVALID = "policy_invalid", "a policy file that breaks the format, at the line named"
     EXPRESSION_INVALID = "expression_invalid", "an expression outside the language, at the column named"
     SIGNAL_UNDEFINED = "signal_undefined", "a signal's call reverted or returned another type"
+    PRICE_UNUSABLE = "price_unusable", "a price that is stale, not positive, or of an empty pool"
     ARITHMETIC_UNDEFINED = "arithmetic_undefined", "a division by zero, or a value above 2**512"
     HISTORY_TOO_SHORT = "history_too_short", "a rule looks further back than the chain is long"
     SOURCE_UNAVAILABLE = "source_unavailable", "no checkable answer; evaluating the block again may help"

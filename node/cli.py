@@ -17,6 +17,8 @@ import trio
 
 from consensus.errors import Refused, TocsinError, Unavailable
 from node.commands.bridge import bridge_command
+from node.commands.policy import check, schema
+from node.commands.rules import backtest as backtest_rules
 from node.config import Keys, load_config
 
 EXIT_REFUSED = 2  # the input is at fault: correct it and try again
@@ -138,6 +140,11 @@ def operator_register(config_file: Path, bond: int, metadata: str, as_json: bool
 @cli.group()
 def policy() -> None:
     """Look at a protocol's policy file."""
+
+
+policy.add_command(check)
+policy.add_command(schema)
+policy.add_command(backtest_rules)
 
 
 @policy.command("hash")

@@ -64,7 +64,14 @@ DOORS: dict[str, set[str]] = {
         "node.operate",
     },
     # the doors to the street
-    "node.commands": {"consensus", "node.backtest", "node.observe", "node.detect"},
+    "node.commands": {
+        "consensus",
+        "node.backtest",
+        "node.chain",
+        "node.detect",
+        "node.evaluate",
+        "node.observe",
+    },
     "node.cli": {
         "consensus",
         "node.commands",
@@ -107,8 +114,20 @@ NARROW: dict[tuple[str, str], set[str]] = {
     ("node.cli", "node.evaluate"): {"node.evaluate.policy"},
     ("node.cli", "node.observe"): {"node.observe.history"},
     ("node.cli", "node.detect"): {"node.detect.policy"},
+    ("node.commands", "node.detect"): {
+        "node.detect.bridge_mismatch",
+        "node.detect.bridge_policy",
+        "node.detect.policy",
+        "node.detect.vocabulary",
+    },
     ("node.backtest", "node.observe"): {"node.observe.history"},
-    ("node.detect", "node.evaluate"): {"node.evaluate.document"},
+    ("node.detect", "node.evaluate"): {
+        "node.evaluate.document",
+        "node.evaluate.includes",
+        "node.evaluate.problems",
+        "node.evaluate.shapes",
+        "node.evaluate.vocabulary",
+    },
     ("node.keys", "node.gossip"): {"node.gossip.host", "node.gossip.transport"},
     ("node.operate", "node.gossip"): {"node.gossip.transport"},
     ("node.operate", "node.observe"): {"node.observe.heads"},

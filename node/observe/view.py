@@ -70,9 +70,23 @@ class BlockView:
         assert isinstance(value, tuple)
         return value
 
-    async def prefetch(self, calls: Sequence[tuple[Address, bytes]]) -> None:
-        """Fetch several calls in one round trip; those without an agreed answer are asked again when read."""
-        await self.prefetch_reads([CallRead(to=to, data=data) for to, data in calls])
+    async def prefetch(
+        self,
+        calls: Sequence[tuple[Address, bytes]],
+        *,
+        slots: Sequence[tuple[Address, int]] = (),
+        balances: Sequence[Address] = (),
+        events: Sequence[tuple[Address, bytes]] = (),
+    ) -> None:
+        """Fetch reads in one round trip; those without an agreed answer are asked again when read."""
+        await self.prefetch_reads(
+            [
+                *(CallRead(to=to, data=data) for to, data in calls),
+                *(StorageRead(account=account, slot=slot) for account, slot in slots),
+                *(BalanceRead(account=account) for account in balances),
+                *(LogsRead(addresses=(address,), topics=(topic,)) for address, topic in events),
+            ]
+        )
 
     async def prefetch_reads(self, reads: Sequence[Read]) -> None:
         """Fetch several reads of any kind in one round trip."""
