@@ -107,6 +107,10 @@ class Reason(StrEnum):
     HISTORY_INVALID = "history_invalid", "a recorded history that breaks its form, at the place named"
     OUT_OF_ORDER = "out_of_order", "a transaction at or before one that was already learned from or judged"
     LABEL_INVALID = "label_invalid", "a labelled exploit that the history does not have, or has too early"
+    RECORDING_CONFLICT = (
+        "recording_conflict",
+        "a recording's file that is there already, is another's, or cannot be kept",
+    )
 
     # --- journal and keys
     SLOT_ALREADY_SIGNED = "slot_already_signed", "our own key has signed another alert for this slot"

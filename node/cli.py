@@ -16,6 +16,7 @@ import click
 import trio
 
 from consensus.errors import Refused, TocsinError, Unavailable
+from node.commands.record import record_command
 from node.config import Keys, load_config
 
 EXIT_REFUSED = 2  # the input is at fault: correct it and try again
@@ -44,6 +45,9 @@ def cli() -> None:
     Look around first:
       tocsin demo                   a live attack on local chains, stopped by seven watchers
     """
+
+
+cli.add_command(record_command)
 
 
 @cli.group()

@@ -60,8 +60,10 @@ DOORS: dict[str, set[str]] = {
         "node.operate",
     },
     # the doors to the street
+    "node.commands": {"consensus", "node.config", "node.chain", "node.observe", "node.operate"},
     "node.cli": {
         "consensus",
+        "node.commands",
         "node.config",
         "node.keys",
         "node.registration",
@@ -124,7 +126,7 @@ LIBRARIES: dict[str, set[str]] = {
     "msgpack": {"consensus"},
     "yaml": {"node.evaluate"},
     "rich": {"node.devnet"},
-    "click": {"node.cli"},
+    "click": {"node.cli", "node.commands"},
 }
 # What would make the same input give other bytes.
 IMPURE = {

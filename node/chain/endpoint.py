@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -132,10 +132,19 @@ class EndpointClient:
         self._note_success()
         return answers
 
+    async def ask_any_chain(self, requests: Sequence[RpcRequest[Any]]) -> tuple[Answer, ...]:
+        """The answers to one batch whichever chain it serves. Raises `EndpointFailed`."""
+        return await self._in_time(
+            lambda: self._exchange([(request.method, request.params) for request in requests])
+        )
+
     async def _ask_in_time(self, requests: Sequence[RpcRequest[Any]]) -> tuple[Answer, ...]:
+        return await self._in_time(lambda: self._ask(requests))
+
+    async def _in_time(self, work: Callable[[], Awaitable[tuple[Answer, ...]]]) -> tuple[Answer, ...]:
         with trio.move_on_after(self._timeout_seconds):
             async with self._in_flight:
-                return await self._ask(requests)
+                return await work()
         raise EndpointFailed(EndpointHealth.UNREACHABLE, f"gave no answer within {self._timeout_seconds:g} s")
 
     async def _ask(self, requests: Sequence[RpcRequest[Any]]) -> tuple[Answer, ...]:

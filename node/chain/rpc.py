@@ -33,6 +33,7 @@ from node.chain.endpoint import (
     EndpointFailed,
     EndpointStatistics,
 )
+from node.chain.parse import parse_quantity
 from node.chain.request import Json, RpcFault, RpcRequest, Unusable, read_canonical
 from node.chain.types import Endpoint
 
@@ -315,6 +316,22 @@ class RpcPool:
             await enough.wait()
             nursery.cancel_scope.deadline = trio.current_time() + GRACE_SECONDS
         return tuple(values)
+
+
+async def fetch_chain_id(endpoint: Endpoint, *, timeout_seconds: float) -> ChainId:
+    """The chain that an endpoint says it serves: for whoever was given nothing but its address.
+
+    Raises `Unavailable` without its address.
+    """
+    request = RpcRequest(method="eth_chainId", params=(), parse=parse_quantity)
+    unknown = ChainId(0)  # asked for before anything is asked of a chain, so that it never counts
+    async with _open_http() as http:
+        client = EndpointClient(endpoint, unknown, http, timeout_seconds=timeout_seconds)
+        try:
+            (answer,) = await client.ask_any_chain((request,))
+            return ChainId(request.parse(answer))
+        except (EndpointFailed, Unusable) as error:
+            raise Unavailable(f"{endpoint.name} does not name its chain: it {error}") from None
 
 
 def _as_it_came(answer: Any) -> Any:
