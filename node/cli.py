@@ -17,6 +17,7 @@ import trio
 
 from consensus.errors import Refused, TocsinError, Unavailable
 from node.commands.record import record_command
+from node.commands.shadow import shadow_command
 from node.config import Keys, load_config
 
 EXIT_REFUSED = 2  # the input is at fault: correct it and try again
@@ -48,6 +49,7 @@ def cli() -> None:
 
 
 cli.add_command(record_command)
+cli.add_command(shadow_command)
 
 
 @cli.group()

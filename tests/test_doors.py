@@ -30,6 +30,7 @@ DOORS: dict[str, set[str]] = {
     # between the rooms: what the pipeline is made of
     "node.trace": {"consensus"},
     "node.backtest": {"consensus", "node.trace", "node.observe", "node.detect"},
+    "node.shadow": {"consensus", "node.trace", "node.chain", "node.observe", "node.detect"},
     "node.config": {"consensus", "node.chain", "node.private_files"},
     "node.keys": {"consensus", "node.config", "node.attest", "node.gossip"},
     "node.connection": {"node.config", "node.chain"},
@@ -60,7 +61,16 @@ DOORS: dict[str, set[str]] = {
         "node.operate",
     },
     # the doors to the street
-    "node.commands": {"consensus", "node.config", "node.chain", "node.observe", "node.operate"},
+    "node.commands": {
+        "consensus",
+        "node.config",
+        "node.chain",
+        "node.observe",
+        "node.detect",
+        "node.operate",
+        "node.shadow",
+        "node.shutdown",
+    },
     "node.cli": {
         "consensus",
         "node.commands",
