@@ -1,9 +1,12 @@
-"""Trees of calls from what nodes answer: Geth's `callTracer`, and the flat traces of Parity's `trace_block`.
+"""Trees of calls from what nodes answer: Geth's `callTracer`, a program of ours, and Parity's `trace_block`.
 
-Both tell, for each call, who called whom, with how much coin and which selector, and whether it failed.
-`callTracer` is pinned by the block's hash; `trace_block` takes a number, so that each of its rows must name
-the hash. A parser raises `ValueError`, `TypeError`, `RecursionError` or msgspec's error for what is no such
-answer; whoever asked makes the answer `Unusable`.
+All three tell, for each call, who called whom, with how much coin and which selector, and whether it failed.
+`callTracer` is what nodes do fastest. It nests its answer as deep as the calls, and JSON of some 500 calls and
+more is not read: whoever wanted to hide could nest so deep. `CALL_PROGRAM` tells it as a flat list. Both are
+pinned by the block's hash; `trace_block` takes a number, so that each of its rows must name the hash.
+
+A parser raises `ValueError`, `TypeError`, `RecursionError` or msgspec's error for what is no such answer;
+whoever asked makes the answer `Unusable`.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import msgspec
 from node.chain.parse import quantity
 from node.chain.request import Json
 from node.observe.execution import CONSTRUCTOR, SELFDESTRUCT, Call
-from node.trace import Account, CallKind
+from node.trace import BORROWED_CODE, Account, CallKind
 
 MAX_CALLS: Final = 200_000  # of one block: more than an answer of 16 MiB holds
 MAX_DEPTH: Final = 1_025  # EVM's 1,024 and the transaction's own call
@@ -35,6 +38,7 @@ _GETH_KINDS: Final[dict[str, CallKind | str]] = {
     "CREATE2": CallKind.CREATE2,
     "SELFDESTRUCT": SELFDESTRUCT,
 }
+_CREATIONS: Final = frozenset({CallKind.CREATE, CallKind.CREATE2})
 _PARITY_KINDS: Final = {kind.lower(): value for kind, value in _GETH_KINDS.items()}
 
 
@@ -50,6 +54,50 @@ class _GethCall(msgspec.Struct):
 
 class _GethRow(msgspec.Struct):
     result: _GethCall
+    transaction_hash: str | None = msgspec.field(name="txHash", default=None)
+
+
+CALL_PROGRAM: Final = """{
+calls: [], open: [],
+word: function(number) {
+  return number === undefined || number === null ? null : '0x' + number.toString(16);
+},
+enter: function(frame) {
+  this.open.push(this.calls.length);
+  if (this.calls.length <= MOST) {
+    this.calls.push([this.open.length, frame.getType(), toHex(frame.getFrom()), toHex(frame.getTo()),
+      this.word(frame.getValue()), toHex(frame.getInput()).slice(0, 10), 0]);
+  }
+},
+exit: function(result) {
+  var at = this.open.pop();
+  if (result.getError() !== undefined && at < this.calls.length) { this.calls[at][6] = 1; }
+},
+fault: function(log, db) {},
+result: function(ctx, db) {
+  return {calls: [[0, ctx.type, toHex(ctx.from), toHex(ctx.to), this.word(ctx.value),
+    toHex(ctx.input).slice(0, 10), ctx.error === undefined ? 0 : 1]].concat(this.calls)};
+}
+}""".replace("MOST", str(MAX_CALLS))
+"""Runs on the node, in the tracing interface that Geth defined; ES5, which every client's engine takes."""
+
+
+class _ProgramCall(msgspec.Struct, array_like=True):
+    depth: int
+    type: str
+    sender: str
+    to: str | None
+    value: str | None
+    selector: str
+    has_failed: int
+
+
+class _ProgramCalls(msgspec.Struct):
+    calls: list[_ProgramCall]
+
+
+class _ProgramRow(msgspec.Struct):
+    result: _ProgramCalls
     transaction_hash: str | None = msgspec.field(name="txHash", default=None)
 
 
@@ -90,15 +138,19 @@ class TransactionCalls:
 def parse_call_tracer(answer: Json, transactions: Sequence[str]) -> tuple[TransactionCalls, ...]:
     """`debug_traceBlockByHash` with the callTracer; the block's transactions, in their order, are known."""
     rows = msgspec.convert(answer, list[_GethRow])
-    if len(rows) != len(transactions):
-        raise ValueError(
-            f"expected a trace of each of the block's {len(transactions)} transactions, came {len(rows)}"
-        )
-    for row, expected in zip(rows, transactions, strict=True):
-        if row.transaction_hash is not None and row.transaction_hash.lower() != expected:
-            raise ValueError(f"expected the trace of {expected}, came one of {row.transaction_hash[:66]}")
+    _require_all([row.transaction_hash for row in rows], transactions)
     return tuple(
         TransactionCalls(hash=transaction, root=_geth_tree(row.result))
+        for row, transaction in zip(rows, transactions, strict=True)
+    )
+
+
+def parse_call_program(answer: Json, transactions: Sequence[str]) -> tuple[TransactionCalls, ...]:
+    """`debug_traceBlockByHash` with `CALL_PROGRAM`."""
+    rows = msgspec.convert(answer, list[_ProgramRow])
+    _require_all([row.transaction_hash for row in rows], transactions)
+    return tuple(
+        TransactionCalls(hash=transaction, root=_program_tree(row.result.calls))
         for row, transaction in zip(rows, transactions, strict=True)
     )
 
@@ -143,6 +195,51 @@ def parse_account(text: Json) -> Account:
     return Account(text.lower())
 
 
+def _require_all(told: Sequence[str | None], transactions: Sequence[str]) -> None:
+    """The rows of a block stand in its order; whether they name their transaction depends on the node."""
+    if len(told) != len(transactions):
+        raise ValueError(
+            f"expected a trace of each of the block's {len(transactions)} transactions, came {len(told)}"
+        )
+    for transaction_hash, expected in zip(told, transactions, strict=True):
+        if transaction_hash is not None and transaction_hash.lower() != expected:
+            raise ValueError(f"expected the trace of {expected}, came one of {transaction_hash[:66]}")
+
+
+def _program_tree(rows: Sequence[_ProgramCall]) -> Call:
+    open_calls: list[Call] = []
+    for count, row in enumerate(rows, start=1):
+        _require_bounded(count, row.depth + 1)
+        if not (0 < row.depth <= len(open_calls) or (row.depth == 0 and not open_calls)):
+            raise ValueError(f"a call at depth {row.depth} after one at {len(open_calls) - 1}")
+        kind = _geth_kind(row.type)
+        to = None if row.has_failed and kind in _CREATIONS else row.to
+        call = _call(
+            kind, row.sender, to, calldata=row.selector, value=row.value, has_failed=row.has_failed != 0
+        )
+        del open_calls[row.depth :]
+        if open_calls:
+            _require_caller(open_calls[-1], call)
+            open_calls[-1].children.append(call)
+        open_calls.append(call)
+    if not open_calls:
+        raise ValueError("expected at least the transaction's own call, came none")
+    return open_calls[0]
+
+
+def _require_caller(outer: Call, inner: Call) -> None:
+    # Reth and anvil repeat a call where it ends itself, and do not tell who gets its coin.
+    if outer.kind not in BORROWED_CODE and inner.sender != outer.to and not outer.has_failed:
+        raise ValueError(f"a call by {inner.sender} within one of {outer.to}; a selfdestruct is told so")
+
+
+def _geth_kind(name: str) -> CallKind | str:
+    kind = _GETH_KINDS.get(name)
+    if kind is None:
+        raise ValueError(f"a call of the unknown type {name[:40]!r}")
+    return kind
+
+
 def _geth_tree(row: _GethCall) -> Call:
     root = _geth_call(row)
     waiting = [(row, root, 1)]
@@ -159,11 +256,13 @@ def _geth_tree(row: _GethCall) -> Call:
 
 
 def _geth_call(row: _GethCall) -> Call:
-    kind = _GETH_KINDS.get(row.type)
-    if kind is None:
-        raise ValueError(f"a call of the unknown type {row.type[:40]!r}")
     return _call(
-        kind, row.sender, row.to, calldata=row.input, value=row.value, has_failed=row.error is not None
+        _geth_kind(row.type),
+        row.sender,
+        row.to,
+        calldata=row.input,
+        value=row.value,
+        has_failed=row.error is not None,
     )
 
 
@@ -227,7 +326,7 @@ def _call(
     value: str | None,
     has_failed: bool,
 ) -> Call:
-    is_creation = kind in (CallKind.CREATE, CallKind.CREATE2)
+    is_creation = kind in _CREATIONS
     if to is None and not (is_creation and has_failed):
         raise ValueError(f"a {kind} without an address that it leads to")
     moves_coin = kind != CallKind.STATIC_CALL and value is not None

@@ -3,8 +3,8 @@
                     each endpoint, in the way that it offers                 agreed by events
     block by hash ─► tree of calls ─► touched? ─► storage accesses ─► digest ─┐
                      callTracer                   step program                ├─► TransactionTrace
-                     trace_block                  struct logs       m of n ───┤
-                                                  vmTrace                     │
+                     call program                 struct logs       m of n ───┤
+                     trace_block                  vmTrace                     │
     block by hash ─► eth_getLogs ─► ERC-20 transfers ─────────────────────────┘
 
 The tree is asked for once a block; storage only of the transactions that it shows to have touched a watched
@@ -36,7 +36,9 @@ from node.chain.request import METHOD_NOT_FOUND, Json, RpcFault, RpcRequest, Unu
 from node.chain.rpc import RpcPool
 from node.chain.types import BlockRef
 from node.observe.call_trees import (
+    CALL_PROGRAM,
     TransactionCalls,
+    parse_call_program,
     parse_call_tracer,
     parse_hash,
     parse_trace_block,
@@ -302,6 +304,14 @@ def _ways_to_calls(
                 "debug_traceBlockByHash",
                 (block_hash, {"tracer": "callTracer"}),
                 lambda answer: parse_call_tracer(answer, transactions),
+            ),
+        ),
+        _Way(
+            name="call program",
+            request=_request(
+                "debug_traceBlockByHash",
+                (block_hash, {"tracer": CALL_PROGRAM}),
+                lambda answer: parse_call_program(answer, transactions),
             ),
         ),
         _Way(

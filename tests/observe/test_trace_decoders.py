@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.chain.types import Log
-from node.observe import execution, step_logs
-from node.observe.call_trees import MAX_DEPTH, parse_call_tracer, parse_trace_block
+from node.observe import call_trees, execution, step_logs
+from node.observe.call_trees import MAX_DEPTH, parse_call_program, parse_call_tracer, parse_trace_block
 from node.observe.execution import Call, Step, StepKind, attach_steps, outline
 from node.observe.step_logs import find_replayed, parse_program, parse_struct_logs, parse_vm_trace
 from node.observe.transfers import TRANSFER, read_transfer
@@ -68,7 +68,29 @@ def refused_or_fine(parse: Callable[[], object]) -> None:
 @given(answers)
 def test_no_answer_gets_past_a_tree_decoder_with_another_error(answer: Any) -> None:
     refused_or_fine(lambda: parse_call_tracer(answer, [HASH]))
+    refused_or_fine(lambda: parse_call_program(answer, [HASH]))
     refused_or_fine(lambda: parse_trace_block(answer, [HASH], BLOCK))
+
+
+call_rows = st.lists(
+    st.tuples(
+        st.integers(-1, 4),
+        st.sampled_from(["CALL", "CREATE", "SELFDESTRUCT", "JUMP"]),
+        st.sampled_from([str(ONE), "0x1"]),
+        st.sampled_from([str(TWO), "0x", None]),
+        words,
+        words,
+        st.integers(0, 1),
+    ).map(list),
+    max_size=8,
+)
+
+
+@given(call_rows)
+def test_flat_calls_of_any_shape_are_read_or_refused(rows: Any) -> None:
+    refused_or_fine(
+        lambda: outline(parse_call_program([{"result": {"calls": rows}}], [HASH])[0].root, WATCHED)
+    )
 
 
 @given(answers)
@@ -206,6 +228,43 @@ def test_a_tree_of_calls_that_is_none_is_refused_with_the_reason(rows: Any, word
 def test_flat_traces_that_are_none_are_refused_with_the_reason(rows: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         parse_trace_block(rows, [HASH], BLOCK)
+
+
+def program_call(depth: int, **changes: Any) -> list[Any]:
+    row = {"type": "CALL", "from": str(ONE), "to": str(TWO), "value": None, "input": "0x", "failed": 0}
+    return [depth, *{**row, **changes}.values()]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([], "at least the transaction's own call"),
+        ([program_call(1)], "depth 1 after one at -1"),
+        ([program_call(0), program_call(0)], "depth 0 after one at 0"),
+        ([program_call(0), program_call(2)], "depth 2 after one at 0"),
+        ([program_call(0, type="JUMP")], "unknown type"),
+        ([program_call(0, to="0x")], "expected an address"),
+        ([program_call(0), program_call(1)], "a selfdestruct is told so"),
+        ([program_call(n, **{"from": str(TWO)}) for n in range(MAX_DEPTH + 1)], "nested deeper"),
+    ],
+)
+def test_flat_calls_that_are_none_are_refused_with_the_reason(rows: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        parse_call_program([{"result": {"calls": rows}}], [HASH])
+
+
+def test_flat_calls_of_another_transaction_are_refused() -> None:
+    row = {"result": {"calls": [program_call(0)]}, "txHash": BLOCK}
+    with pytest.raises(ValueError, match="expected the trace of 0xaaaa"):
+        parse_call_program([row], [HASH])
+
+
+def test_more_calls_than_a_block_can_pay_for_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_trees, "MAX_CALLS", 2)
+    inner = program_call(1, **{"from": str(TWO)})
+    three = [program_call(0), inner, inner]
+    with pytest.raises(ValueError, match="more than 2 calls"):
+        parse_call_program([{"result": {"calls": three}}], [HASH])
 
 
 def test_rewards_are_no_transactions() -> None:

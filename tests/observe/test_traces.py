@@ -43,6 +43,13 @@ def low(account: Address) -> Account:
     return Account(account.lower())
 
 
+def refusing_the_call_tracer(method: str, params: list[Any], response: dict[str, Any]) -> dict[str, Any]:
+    """A node whose own tracer is switched off."""
+    if method == "debug_traceBlockByHash" and params[1]["tracer"] == "callTracer":
+        return {"jsonrpc": "2.0", "id": response["id"], "error": {"code": -32000, "message": "disabled"}}
+    return response
+
+
 def refusing_tracers(method: str, params: list[Any], response: dict[str, Any]) -> dict[str, Any]:
     """A node without an engine for tracers of others' making."""
     if method == "debug_traceTransaction" and "tracer" in params[1]:
@@ -55,11 +62,12 @@ def refusing_tracers(method: str, params: list[Any], response: dict[str, Any]) -
 
 
 class Chain:
-    """An anvil, and four endpoints before it that each offer another interface."""
+    """An anvil, and five endpoints before it that each offer another interface."""
 
-    def __init__(self, pool: RpcPool, deployer: Deployer, four: tuple[EndpointDouble, ...]) -> None:
+    def __init__(self, pool: RpcPool, deployer: Deployer, five: tuple[EndpointDouble, ...]) -> None:
         self.pool, self.deployer, self.reader = pool, deployer, ChainReader(pool)
-        self.programs, self.logs, self.parity, self.mixed = self.four = four
+        self.programs, self.logs, self.parity, self.mixed, self.flat = self.five = five
+        self.flat.lie = refusing_the_call_tracer
         self.logs.lie = refusing_tracers
         self.parity.refused = dict.fromkeys(
             ("debug_traceBlockByHash", "debug_traceTransaction"), NO_SUCH_METHOD
@@ -78,9 +86,9 @@ class Chain:
         return await self.reader.block_by_number(BlockNumber(int(receipt["blockNumber"], 16)))
 
     async def trace(self, ref: BlockRef, *watched: Address) -> tuple[TransactionTrace, ...]:
-        """The same by all four endpoints, each asked alone."""
+        """The same by all five endpoints, each asked alone."""
         seen = []
-        for endpoint in self.four:
+        for endpoint in self.five:
             async with pool_of(endpoint, agreement=1) as pool:
                 traces = await TraceReader(pool, watched or (WATCHED,)).read(ref)
                 assert not isinstance(traces, TraceGap), traces
@@ -98,10 +106,10 @@ class Chain:
 async def chain() -> AsyncIterator[Chain]:
     async with (
         running_anvil(arguments=("--steps-tracing",)) as anvil,
-        doubles(anvil, "programs", "logs", "parity", "mixed") as four,
-        pool_of(four[0], agreement=1) as pool,
+        doubles(anvil, "programs", "logs", "parity", "mixed", "flat") as five,
+        pool_of(five[0], agreement=1) as pool,
     ):
-        yield Chain(pool, await Deployer.connect(pool), four)
+        yield Chain(pool, await Deployer.connect(pool), five)
 
 
 def accesses(trace: TransactionTrace, place: int = 0) -> dict[str, list[tuple[int, int, bool]]]:
@@ -113,7 +121,7 @@ async def test_each_endpoint_is_asked_in_the_way_that_it_serves(chain: Chain) ->
     ref = await chain.send(WATCHED)
 
     sources = {}
-    for endpoint in chain.four:
+    for endpoint in chain.five:
         async with pool_of(endpoint, agreement=1) as pool:
             reader = TraceReader(pool, (WATCHED,))
             await reader.read(ref)
@@ -124,6 +132,7 @@ async def test_each_endpoint_is_asked_in_the_way_that_it_serves(chain: Chain) ->
         "logs": "callTracer + structLogs",
         "parity": "trace_block + vmTrace of the block",
         "mixed": "trace_block + program",
+        "flat": "call program + program",
     }
 
 
@@ -343,6 +352,28 @@ async def test_calls_of_precompiles_and_of_accounts_without_code_do_not_confuse_
     assert accesses(trace, 2) == {low(OTHER): [(0, 1, False), (0, 2, True)]}
 
 
+def answering_nothing(method: str, params: list[Any], response: dict[str, Any]) -> dict[str, Any]:
+    """What comes of a tree that nests too deep for JSON: no answer that can be decoded."""
+    if method == "debug_traceBlockByHash" and params[1]["tracer"] == "callTracer":
+        return {"jsonrpc": "2.0", "id": response["id"]}
+    return response
+
+
+async def test_a_tree_that_cannot_be_decoded_is_asked_for_in_another_form(chain: Chain) -> None:
+    await chain.put(OTHER, call(OTHER), STOP)  # until the gas is gone
+    await chain.put(WATCHED, COUNTER, call(OTHER), COUNTER, STOP)
+    ref = await chain.send(WATCHED, gas=hex(2**24))
+    chain.programs.lie = answering_nothing
+
+    trace = await chain.trace_one(ref)
+
+    assert accesses(trace)[low(WATCHED)][-1] == (0, 2, True)
+    async with pool_of(chain.programs, agreement=1) as pool:
+        reader = TraceReader(pool, (WATCHED,))
+        await reader.read(ref)
+        assert reader.statistics().sources == {"programs": "call program + program"}
+
+
 async def test_a_vault_of_real_code_gives_the_same_trace_from_every_source(chain: Chain) -> None:
     deployer = chain.deployer
     token = await deployer.deploy("DemoToken", "Demo Dollar", "DUSD")
@@ -391,7 +422,7 @@ async def test_endpoints_of_different_interfaces_agree(chain: Chain) -> None:
     await chain.put(WATCHED, COUNTER, STOP)
     ref = await chain.send(WATCHED, value_wei=5)
 
-    async with pool_of(*chain.four, agreement=4) as pool:
+    async with pool_of(*chain.five, agreement=5) as pool:
         traces = await TraceReader(pool, (WATCHED,)).read(ref)
 
     assert not isinstance(traces, TraceGap)
