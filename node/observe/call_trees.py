@@ -2,8 +2,8 @@
 
 All three tell, for each call, who called whom, with how much coin and which selector, and whether it failed.
 `callTracer` is what nodes do fastest. It nests its answer as deep as the calls, and JSON of some 500 calls
-and more is not read: whoever wanted to hide could nest so deep. `CALL_PROGRAM` tells it as a flat list. Both are
-pinned by the block's hash; `trace_block` takes a number, so that each of its rows must name the hash.
+and more is not read: whoever wanted to hide could nest so deep. `CALL_PROGRAM` tells it as a flat list. Both
+are pinned by the block's hash; `trace_block` takes a number, so that each of its rows must name the hash.
 
 A parser raises `ValueError`, `TypeError`, `RecursionError` or msgspec's error for what is no such answer;
 whoever asked makes the answer `Unusable`.

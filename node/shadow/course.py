@@ -253,7 +253,8 @@ class Course:
         covered = not isinstance(traces, TraceGap)
         if isinstance(traces, TraceGap):
             self._uncovered += 1
-            lines.append(Uncovered(ref=event.ref, blocks=1, detail=str(traces)))
+            if not self._recent or self._recent[-1].covered:  # the first of a row tells of all; the count too
+                lines.append(Uncovered(ref=event.ref, blocks=1, detail=str(traces)))
             traces = ()
         block = _Block(ref=event.ref, traces=traces, covered=covered)
         judged = self._head.take(traces, self._to_learn)

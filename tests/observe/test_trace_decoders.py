@@ -259,12 +259,23 @@ def test_flat_calls_of_another_transaction_are_refused() -> None:
         parse_call_program([row], [HASH])
 
 
-def test_more_calls_than_a_block_can_pay_for_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "parse",
+    [
+        lambda: parse_call_program(
+            [{"result": {"calls": [program_call(0), *[program_call(1, **{"from": str(TWO)})] * 2]}}], [HASH]
+        ),
+        lambda: parse_call_tracer([{"result": geth_row(calls=[geth_row()] * 2)}], [HASH]),
+        lambda: parse_trace_block([parity_row(), parity_row(0), parity_row(1)], [HASH], BLOCK),
+    ],
+)
+def test_more_calls_than_a_block_can_pay_for_are_refused(
+    parse: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parse()
     monkeypatch.setattr(call_trees, "MAX_CALLS", 2)
-    inner = program_call(1, **{"from": str(TWO)})
-    three = [program_call(0), inner, inner]
     with pytest.raises(ValueError, match="more than 2 calls"):
-        parse_call_program([{"result": {"calls": three}}], [HASH])
+        parse()
 
 
 def test_rewards_are_no_transactions() -> None:
@@ -350,3 +361,70 @@ def test_a_vm_trace_is_read_by_its_code_where_names_are_not_told() -> None:
 def test_a_transaction_that_was_not_replayed_is_missed() -> None:
     with pytest.raises(ValueError, match="not among the 1"):
         find_replayed([{"transactionHash": BLOCK}], HASH)
+
+
+def struct_log(op: str, depth: int = 1, *stack: str) -> dict[str, Any]:
+    return {"op": op, "depth": depth, "stack": list(stack)}
+
+
+def test_more_raw_steps_than_an_answer_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_logs, "MAX_RAW_STEPS", 2)
+    three = [{"pc": 0, "op": "PC"}] * 3
+
+    with pytest.raises(ValueError, match="at most 2"):
+        parse_struct_logs({"structLogs": [struct_log("PC")] * 3})
+    with pytest.raises(ValueError, match="more than 2"):
+        parse_vm_trace({"vmTrace": {"code": "0x", "ops": three}}, make_call())
+
+
+def test_too_many_accesses_of_any_source_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_logs, "MAX_STEPS", 2)
+    logs = [struct_log("SSTORE", 1, "0x1", "0x0")] * 3
+    operations = [{"pc": 0, "op": "PUSH0", "ex": {"push": ["0x0"]}}] * 6 + [{"pc": 0, "op": "SSTORE"}] * 3
+
+    with pytest.raises(ValueError, match="more than 2 storage accesses"):
+        parse_struct_logs({"structLogs": logs})
+    with pytest.raises(ValueError, match="more than 2 storage accesses"):
+        parse_vm_trace({"vmTrace": {"code": "0x", "ops": operations}}, make_call())
+
+
+def test_struct_logs_are_read_with_and_without_the_prefix_of_their_words() -> None:
+    logs = [
+        struct_log("SLOAD", 1, "0" * 63 + "5"),
+        struct_log("CALL", 1, "0x0", str(TWO), "0x9"),
+        struct_log("STOP", 2),
+        struct_log("STOP", 1),
+    ]
+
+    assert parse_struct_logs({"structLogs": logs}) == (
+        Step(1, StepKind.LOAD, slot=5, value=9),
+        Step(1, StepKind.CALL, callee=TWO),
+        Step(2, StepKind.ENTER),
+    )
+
+
+@pytest.mark.parametrize(
+    ("parse", "words"),
+    [
+        (lambda: parse_program({"steps": [[1, "jump"]]}), "unknown form"),
+        (lambda: parse_program({"steps": [[1, "load", "0x0"]]}), "unknown form"),
+        (lambda: parse_struct_logs({"structLogs": [struct_log("SSTORE", 1, "0x0")]}), "at least 2 words"),
+        (lambda: parse_vm_trace({"vmTrace": None}, make_call()), "came none"),
+        (lambda: parse_vm_trace({"vmTrace": {"code": "0x", "ops": []}}, make_call()), "an empty one"),
+        (
+            lambda: parse_vm_trace(
+                {"vmTrace": {"code": "0x", "ops": [{"pc": 0, "op": "FOO"}, {"pc": 1, "op": "STOP"}]}},
+                make_call(),
+            ),
+            "unknown name 'FOO'",
+        ),
+    ],
+)
+def test_steps_that_are_none_are_refused_with_the_reason(parse: Callable[[], object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        parse()
+
+
+def test_a_list_of_replayed_transactions_must_be_one() -> None:
+    with pytest.raises(TypeError, match="expected a list"):
+        find_replayed({}, HASH)

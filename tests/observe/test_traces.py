@@ -15,6 +15,7 @@ from node.chain.types import BlockRef
 from node.detect.reentrancy import find_pairs
 from node.devnet.anvil import running_anvil
 from node.devnet.deployer import Deployer
+from node.observe import traces
 from node.observe.execution import NATIVE
 from node.observe.traces import MAX_WATCHED, GapKind, TraceGap, TraceReader
 from node.trace import Account, CallKind, TransactionTrace, Transfer
@@ -90,9 +91,9 @@ class Chain:
         seen = []
         for endpoint in self.five:
             async with pool_of(endpoint, agreement=1) as pool:
-                traces = await TraceReader(pool, watched or (WATCHED,)).read(ref)
-                assert not isinstance(traces, TraceGap), traces
-                seen.append(traces)
+                read = await TraceReader(pool, watched or (WATCHED,)).read(ref)
+                assert not isinstance(read, TraceGap), read
+                seen.append(read)
         for each in seen:
             assert each == seen[0]
         return seen[0]
@@ -404,10 +405,10 @@ async def test_several_transactions_of_a_block_keep_their_order(chain: Chain) ->
     ]
     await chain.deployer.mine()
 
-    traces = await chain.trace(await chain.reader.latest())
+    read = await chain.trace(await chain.reader.latest())
 
-    assert [(trace.hash, trace.index) for trace in traces] == [(sent[0], 0), (sent[2], 1)]
-    assert accesses(traces[1]) == {low(WATCHED): [(0, 1, False), (0, 2, True)]}
+    assert [(trace.hash, trace.index) for trace in read] == [(sent[0], 0), (sent[2], 1)]
+    assert accesses(read[1]) == {low(WATCHED): [(0, 1, False), (0, 2, True)]}
 
 
 async def test_an_empty_block_has_no_traces_and_asks_for_none(chain: Chain) -> None:
@@ -423,10 +424,10 @@ async def test_endpoints_of_different_interfaces_agree(chain: Chain) -> None:
     ref = await chain.send(WATCHED, value_wei=5)
 
     async with pool_of(*chain.five, agreement=5) as pool:
-        traces = await TraceReader(pool, (WATCHED,)).read(ref)
+        read = await TraceReader(pool, (WATCHED,)).read(ref)
 
-    assert not isinstance(traces, TraceGap)
-    assert len(traces) == 1
+    assert not isinstance(read, TraceGap)
+    assert len(read) == 1
 
 
 def lying_about_storage(method: str, params: list[Any], response: dict[str, Any]) -> dict[str, Any]:
@@ -444,10 +445,10 @@ async def test_a_lie_about_storage_is_outvoted(chain: Chain) -> None:
     chain.programs.lie = lying_about_storage
 
     async with pool_of(chain.programs, chain.logs, chain.parity, agreement=2) as pool:
-        traces = await TraceReader(pool, (WATCHED,)).read(ref)
+        read = await TraceReader(pool, (WATCHED,)).read(ref)
 
-    assert not isinstance(traces, TraceGap)
-    assert accesses(traces[0]) == {low(WATCHED): [(0, 0, False), (0, 1, True)]}
+    assert not isinstance(read, TraceGap)
+    assert accesses(read[0]) == {low(WATCHED): [(0, 0, False), (0, 1, True)]}
 
 
 async def test_two_that_differ_leave_a_gap_that_names_both(chain: Chain) -> None:
@@ -519,6 +520,36 @@ async def test_a_block_that_the_chain_left_while_it_was_traced_has_no_trace(chai
 
     assert isinstance(gap, TraceGap)
     assert "left block" in gap.said
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"hash": "0x" + "77" * 32}, "asked for block"),
+        ({"transactions": None}, "transaction hashes"),
+        ({"transactions": ["0x" + "77" * 32] * 2}, "in the block twice"),
+        ({"transactions": [{}]}, "expected a hash"),
+        ({"transactions": [f"0x{n:064x}" for n in range(4)]}, "at most 3"),
+    ],
+)
+async def test_a_block_whose_transactions_cannot_be_is_not_traced(
+    chain: Chain, changed: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await chain.put(WATCHED, COUNTER, STOP)
+    ref = await chain.send(WATCHED)
+    monkeypatch.setattr(traces, "MAX_TRANSACTIONS", 3)
+
+    def altered(method: str, params: list[Any], response: dict[str, Any]) -> dict[str, Any]:
+        if method == "eth_getBlockByHash":
+            return {**response, "result": {**response["result"], **changed}}
+        return response
+
+    chain.programs.lie = altered
+    async with pool_of(chain.programs, agreement=1) as pool:
+        gap = await TraceReader(pool, (WATCHED,)).read(ref)
+
+    assert isinstance(gap, TraceGap)
+    assert words in gap.said
 
 
 async def _trace_rows(chain: Chain, ref: BlockRef) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import pytest
 
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.types import Address, BlockNumber, Seconds
+from node.chain import body
 from node.chain.reader import ChainReader
 from node.chain.rpc import RpcPool
 from node.chain.types import BlockRef
@@ -158,6 +159,17 @@ async def test_transactions_out_of_order_are_not_taken(chain: Chain) -> None:
 
     chain.endpoint.lie = shuffled
     with pytest.raises(Unavailable, match="in the order of their index"):
+        await view.transactions()
+
+
+async def test_more_transactions_than_a_block_can_hold_are_not_taken(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "MAX_TRANSACTIONS", 1)
+    await chain.submit(GOOD)
+    await chain.submit(GOOD)
+    view = await chain.view(await chain.mine())
+    with pytest.raises(Unavailable, match="at most 1 transactions"):
         await view.transactions()
 
 

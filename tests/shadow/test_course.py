@@ -165,3 +165,16 @@ def test_a_block_without_traces_is_told_and_counted() -> None:
     assert course.summary().uncovered_blocks == 1
     course.take(event(1, HeadKind.REORGED, branch=1), ())
     assert course.summary().uncovered_blocks == 0
+
+
+def test_blocks_without_traces_in_a_row_are_told_of_once_and_all_counted() -> None:
+    course = make_course()
+
+    def lose(number: int) -> list[Line]:
+        ref = make_ref(number)
+        return course.take(event(number), TraceGap(ref=ref, kind=GapKind.NO_AGREEMENT, watched=1, said=""))
+
+    assert [len(lose(1)), len(lose(2)), len(lose(3))] == [1, 0, 0]
+    course.take(event(4), ())
+    assert len(lose(5)) == 1
+    assert course.summary().uncovered_blocks == 4
