@@ -106,6 +106,7 @@ class Reason(StrEnum):
     # --- recorded histories and what detectors learn from them
     HISTORY_INVALID = "history_invalid", "a recorded history that breaks its form, at the place named"
     OUT_OF_ORDER = "out_of_order", "a transaction at or before one that was already learned from or judged"
+    PLUGIN_INVALID = "plugin_invalid", "a detector of another package that cannot be imported or is none"
     LABEL_INVALID = "label_invalid", "a labelled exploit that the history does not have, or has too early"
     RECORDING_CONFLICT = (
         "recording_conflict",

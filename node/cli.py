@@ -220,23 +220,55 @@ def run(config_file: Path) -> None:
     _run(lambda: until_told(lambda: run_watcher(config)))
 
 
-@cli.command("demo")
-@click.option("--nodes", type=click.IntRange(4, 40), default=7, show_default=True, help="How many watchers.")
-@click.option(
-    "--incident",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of a recorded incident (incident.json, genesis.json) instead of the made-up pool.",
+NODES_OPTION = click.option(
+    "--nodes", type=click.IntRange(4, 40), default=7, show_default=True, help="How many watchers."
 )
-@click.option(
+DIRECTORY_OPTION = click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(".demo"),
     show_default=True,
     help="Where keys, databases and logs of the run go; emptied first.",
 )
+
+
+@cli.command("demo")
+@NODES_OPTION
+@click.option(
+    "--incident",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of a recorded incident instead of the made-up pool; the same as tocsin replay.",
+)
+@DIRECTORY_OPTION
 @JSON_OPTION
 def demo(nodes: int, incident: Path | None, directory: Path, as_json: bool) -> None:
     """Watch an attack being stopped: two local chains, independent watcher processes, two of them faulty."""
+    _demonstrate(nodes=nodes, incident=incident, directory=directory, as_json=as_json)
+
+
+@cli.command("replay")
+@click.option(
+    "--incident",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder of a recorded incident: incident.json and genesis.json.",
+)
+@NODES_OPTION
+@DIRECTORY_OPTION
+@JSON_OPTION
+def replay(incident: Path, nodes: int, directory: Path, as_json: bool) -> None:
+    """Play a recorded attack, with its real code, storage and calls, on a local chain with the watchers on.
+
+    \b
+    Exit codes:
+      0  the attack was stopped
+      1  it was not
+      2  the folder holds no incident
+    """
+    _demonstrate(nodes=nodes, incident=incident, directory=directory, as_json=as_json)
+
+
+def _demonstrate(*, nodes: int, incident: Path | None, directory: Path, as_json: bool) -> None:
     from node.devnet.demo import run_demo
 
     outcome = _run(lambda: run_demo(nodes=nodes, incident=incident, directory=directory, quiet=as_json))

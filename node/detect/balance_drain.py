@@ -15,6 +15,7 @@ from typing import ClassVar
 from consensus.types import Bps
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.parameter import Parameter, bps
 from node.detect.scale import WHOLE_BPS
 from node.trace import Account, Holding, TransactionTrace
 
@@ -24,6 +25,7 @@ class BalanceDrain(Detector):
 
     name: ClassVar[str] = "balance_drain"
     family: ClassVar[Family] = Family.VALUE
+    parameters: ClassVar[tuple[Parameter, ...]] = (bps("least_bps"), bps("dust_bps"))
 
     def __init__(self, *, least_bps: Bps, dust_bps: Bps) -> None:
         self._least_bps = least_bps

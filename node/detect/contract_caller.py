@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.parameter import Parameter, count
 from node.trace import CallFrame, CallKind, TransactionTrace
 
 
@@ -21,6 +22,7 @@ class ContractCaller(Detector):
 
     name: ClassVar[str] = "contract_caller"
     family: ClassVar[Family] = Family.FLOW
+    parameters: ClassVar[tuple[Parameter, ...]] = (count("least_direct_calls"),)
 
     def __init__(self, *, least_direct_calls: int) -> None:
         self._least = least_direct_calls

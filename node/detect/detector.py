@@ -18,18 +18,22 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from node.detect.evidence import Evidence, Family
+from node.detect.parameter import Parameter
 from node.trace import TransactionTrace
 
 State = Mapping[str, "State"] | Sequence["State"] | str | int
 
 
 class Detector(ABC):
-    """Base of all detectors. A new one sets `name` and `family`, and is listed in
-    `node/detect/catalogue.py`."""
+    """Base of all detectors. A new one sets `name` and `family`, and takes its parameters by name when it is
+    made. It is listed in `node/detect/catalogue.py`, or comes in a package of its own
+    (`node/detect/plugins.py`)."""
 
     name: ClassVar[str]
     """As the policy and reports call it: lower case, `_` between words."""
     family: ClassVar[Family]
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    """What a policy must set; the detector is made with exactly these."""
 
     @abstractmethod
     def judge(self, transaction: TransactionTrace) -> Evidence | None:

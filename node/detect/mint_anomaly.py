@@ -15,6 +15,7 @@ from typing import ClassVar
 from consensus.types import Bps
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.parameter import Parameter, bps, count
 from node.detect.scale import HIGHEST_BPS, WHOLE_BPS
 from node.trace import ZERO_ACCOUNT, Account, Token, TransactionTrace
 
@@ -24,6 +25,7 @@ class MintAnomaly(Detector):
 
     name: ClassVar[str] = "mint_anomaly"
     family: ClassVar[Family] = Family.VALUE
+    parameters: ClassVar[tuple[Parameter, ...]] = (bps("least_bps"), count("least_mints"))
 
     def __init__(self, *, least_bps: Bps, least_mints: int) -> None:
         self._least_bps = least_bps

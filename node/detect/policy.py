@@ -16,8 +16,9 @@ from typing import Final
 from consensus.alert import Level
 from consensus.fields import keccak256
 from consensus.types import PolicyHash
-from node.detect.catalogue import CATALOGUE, Parameter
+from node.detect.catalogue import detector_names, find_detector, find_package
 from node.detect.evidence import Family
+from node.detect.parameter import Parameter
 from node.evaluate.document import Node, parse_file, read_document
 
 DETECTION_FORMAT: Final = 1
@@ -70,6 +71,8 @@ class DetectionPolicy:
     """One for each level, from the easiest on."""
     hard: tuple[HardEvidence, ...]
     detectors: Mapping[str, Mapping[str, int]]
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    """The package and version that each detector comes from which is not ours."""
     hash: PolicyHash = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +95,8 @@ class DetectionPolicy:
                 },
                 "hard": {each.name: dict(each.least_scores) for each in self.hard},
                 "detectors": {name: dict(values) for name, values in self.detectors.items()},
-            },
+            }
+            | ({"plugins": dict(self.plugins)} if self.plugins else {}),
             sort_keys=True,
             separators=(",", ":"),
             ensure_ascii=True,
@@ -124,15 +128,21 @@ def parse_detection_policy(content: bytes) -> DetectionPolicy:
         levels=_parse_levels(fields["levels"]),
         hard=_parse_hard(fields["hard"], detectors),
         detectors=detectors,
+        plugins={name: package for name in detectors if (package := find_package(name)) is not None},
     )
 
 
 def _parse_detectors(node: Node) -> dict[str, dict[str, int]]:
     detectors: dict[str, dict[str, int]] = {}
     for name, entry in node.entries().items():
-        if name not in CATALOGUE:
-            raise entry.refusal(f"no detector is called {name[:48]!r}; there are {', '.join(CATALOGUE)}")
-        parameters = CATALOGUE[name].parameters
+        detector = find_detector(name) if _NAME.fullmatch(name) else None
+        if detector is None:
+            known = ", ".join(detector_names())
+            raise entry.refusal(
+                f"no detector is called {name[:48]!r}; there are {known}. One of another package must be "
+                "installed beside this one"
+            )
+        parameters = detector.parameters
         values = entry.fields(required=tuple(each.name for each in parameters))
         detectors[name] = {each.name: _parse_parameter(values[each.name], each) for each in parameters}
     if not detectors:

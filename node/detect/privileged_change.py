@@ -18,6 +18,7 @@ from typing import ClassVar, Final
 
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.parameter import Parameter, count
 from node.trace import Account, Slot, TransactionTrace
 
 PLAIN_SLOTS: Final = 1 << 16
@@ -36,6 +37,7 @@ class PrivilegedChange(Detector):
 
     name: ClassVar[str] = "privileged_change"
     family: ClassVar[Family] = Family.STATE
+    parameters: ClassVar[tuple[Parameter, ...]] = (count("cold_calls"), count("least_slots"))
 
     def __init__(self, *, cold_calls: int, least_slots: int) -> None:
         self._least_slots = least_slots

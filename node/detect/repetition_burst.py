@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.parameter import Parameter, count
 from node.trace import Account, TransactionTrace
 
 
@@ -20,6 +21,7 @@ class RepetitionBurst(Detector):
 
     name: ClassVar[str] = "repetition_burst"
     family: ClassVar[Family] = Family.FLOW
+    parameters: ClassVar[tuple[Parameter, ...]] = (count("least_calls"),)
 
     def __init__(self, *, least_calls: int) -> None:
         self._least = least_calls

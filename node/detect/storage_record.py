@@ -17,6 +17,7 @@ from typing import ClassVar
 from consensus.types import Bps
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.parameter import Parameter, bps, count
 from node.detect.privileged_change import PLAIN_SLOTS
 from node.detect.scale import HIGHEST_BPS, SMALL, WHOLE_BPS
 from node.trace import Account, Slot, TransactionTrace
@@ -29,6 +30,7 @@ class StorageRecord(Detector):
 
     name: ClassVar[str] = "storage_record"
     family: ClassVar[Family] = Family.VALUE
+    parameters: ClassVar[tuple[Parameter, ...]] = (bps("least_bps"), count("least_writes"))
 
     def __init__(self, *, least_bps: Bps, least_writes: int) -> None:
         self._least_bps = least_bps

@@ -14,6 +14,7 @@ from typing import ClassVar
 from consensus.types import Bps
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.parameter import Parameter, bps, count
 from node.detect.scale import HIGHEST_BPS, WHOLE_BPS
 from node.trace import Account, Token, TransactionTrace
 
@@ -23,6 +24,7 @@ class VolumeRecord(Detector):
 
     name: ClassVar[str] = "volume_record"
     family: ClassVar[Family] = Family.VALUE
+    parameters: ClassVar[tuple[Parameter, ...]] = (bps("least_bps"), count("least_movements"))
 
     def __init__(self, *, least_bps: Bps, least_movements: int) -> None:
         self._least_bps = least_bps

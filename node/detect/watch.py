@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from consensus.alert import Level
-from consensus.errors import Reason, Refused
+from consensus.errors import Broken, Reason, Refused
 from consensus.fields import keccak256
 from node.detect.calibration import Calibration
-from node.detect.catalogue import CATALOGUE
+from node.detect.catalogue import find_detector
+from node.detect.detector import Detector
 from node.detect.evidence import PPB_IN_PPM, Evidence, Judgement, Ppb, Weighed
 from node.detect.fusion import StrangePast, compute_level, compute_strangeness
 from node.detect.policy import DetectionPolicy
@@ -31,7 +32,7 @@ class Watch:
 
     def __init__(self, policy: DetectionPolicy) -> None:
         self.policy = policy
-        self._detectors = [CATALOGUE[name].make(**values) for name, values in policy.detectors.items()]
+        self._detectors = [_make(name, values) for name, values in policy.detectors.items()]
         self._calibrations = {
             detector.name: Calibration(policy.calibration_transactions) for detector in self._detectors
         }
@@ -98,7 +99,7 @@ class Watch:
         self._last_position = transaction.position
 
     def _judge(self, transaction: TransactionTrace) -> Judgement:
-        found = (detector.judge(transaction) for detector in self._detectors)
+        found = (_ask(detector, transaction) for detector in self._detectors)
         weighed = self._weigh(evidence for evidence in found if evidence is not None)
         strangeness = compute_strangeness(weighed, self._common)
         level, reason = compute_level(
@@ -134,3 +135,20 @@ class Watch:
             self._calibrations[detector.name].learn(scores.get(detector.name, 0))
             detector.learn(transaction)
         self._past.learn([each.evidence for each in judgement.evidence])
+
+
+def _make(name: str, parameters: Mapping[str, int]) -> Detector:
+    detector = find_detector(name)
+    if detector is None:
+        raise Broken(f"expected the detector {name!r}, which the policy was read with; it is gone")
+    return detector(**parameters)
+
+
+def _ask(detector: Detector, transaction: TransactionTrace) -> Evidence | None:
+    try:
+        return detector.judge(transaction)
+    except Exception as error:
+        raise Broken(
+            f"the detector {detector.name!r} failed at transaction {transaction.hash} with "
+            f"{type(error).__name__}: {error}; take it out of the policy, or mend it"
+        ) from error

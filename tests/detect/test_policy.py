@@ -28,8 +28,8 @@ def test_the_general_policy_keeps_within_the_budgets_of_the_issue() -> None:
 
 
 def test_every_detector_in_the_catalogue_stands_under_its_own_name() -> None:
-    for name, entry in CATALOGUE.items():
-        detector = entry.make(**{each.name: each.least for each in entry.parameters})
+    for name, kind in CATALOGUE.items():
+        detector = kind(**{each.name: each.least for each in kind.parameters})
 
         assert detector.name == name
 

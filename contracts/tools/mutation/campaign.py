@@ -112,7 +112,7 @@ def sample(mutants: list[Mutant], size: int, seed: int) -> list[Mutant]:
 
 
 def judge(bench: Bench, mutant: Mutant) -> Verdict:
-    """One mutant on one bench: first the tests of its own room, then those of all others that reach it."""
+    """One mutant on one bench: the tests that reach it, a few first, until one fails."""
     started = time.monotonic()
 
     def verdict(fate: Fate, by: str = "") -> Verdict:
@@ -121,8 +121,6 @@ def judge(bench: Bench, mutant: Mutant) -> Verdict:
     source = mutant.apply((bench.folder / mutant.file).read_text())
     fate = Fate.SAME
     for tests in bench.tests_of(mutant.file):
-        if not tests:
-            continue
         compiled = bench.compile(mutant.file, source, tests)
         if compiled is None:
             return verdict(Fate.INVALID)
@@ -130,7 +128,7 @@ def judge(bench: Bench, mutant: Mutant) -> Verdict:
             if not bench.install(compiled):
                 continue
             fate = Fate.SURVIVED
-            failures = bench.run_tests(tests)
+            failures = bench.run_tests(mutant.file, tests)
         finally:
             bench.restore(compiled)
         if failures:
