@@ -12,7 +12,14 @@ import msgspec
 import trio
 
 from consensus.types import ChainId
-from node.chain.request import LIMIT_EXCEEDED, MESSAGE_LIMIT, Json, RpcFault, RpcRequest
+from node.chain.request import (
+    LIMIT_EXCEEDED,
+    MESSAGE_LIMIT,
+    TOO_MANY_REQUESTS,
+    Json,
+    RpcFault,
+    RpcRequest,
+)
 from node.chain.types import Endpoint
 
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024  # the logs of a full block with room to spare
@@ -21,7 +28,6 @@ MAX_IN_FLIGHT = (
 )
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
-TOO_MANY_REQUESTS = 429
 
 Answer = Json | RpcFault
 
@@ -130,6 +136,10 @@ class EndpointClient:
             self._note_failure(failure)
             raise
         self._note_success()
+        limited = sum(isinstance(each, RpcFault) and each.code == TOO_MANY_REQUESTS for each in answers)
+        if limited:  # what it did answer counts; it rests all the same
+            said = f"limited {limited} of {len(requests)} requests (error {TOO_MANY_REQUESTS})"
+            self._note_failure(EndpointFailed(EndpointHealth.LIMITED, said))
         return answers
 
     async def ask_any_chain(self, requests: Sequence[RpcRequest[Any]]) -> tuple[Answer, ...]:
