@@ -207,11 +207,6 @@ class _VmFrame:
         self._next = 0
         self._stack: list[int | None] = []
         self._children = deque(child for child in call.children if child.kind != SELFDESTRUCT)
-        self._inner = deque(each.inner for each in self.operations if each.inner is not None)
-        # Reth and anvil hang a frame's inner traces on its calls in order, and have none for precompiles, so
-        # that each hangs on an earlier call than its own from the first of those on.
-        with_trace = [child for child in self._children if child.to not in _PRECOMPILES]
-        self._is_in_order = len(self._inner) == len(with_trace)
 
     @property
     def is_done(self) -> bool:
@@ -230,6 +225,10 @@ class _VmFrame:
             return None
         told = [quantity(word) for word in (operation.effect.push or [])] if operation.effect else None
         callee = _account(self._known(1)) if code in CALLS else None
+        if operation.name is not None and callee in _PRECOMPILES:
+            # Reth and anvil, which name their operations, hang inner traces on the calls in order, and have
+            # none for a precompile: from there on each hangs on another call than its own.
+            raise ValueError(f"a call of the precompile {callee}, after which inner traces are misplaced")
         for step in self._steps(code, told, callee):
             emit(step)
         self._apply(code, effect, told)
@@ -245,10 +244,9 @@ class _VmFrame:
         if following is None or not following.is_begun_by(callee):
             return None
         self._children.popleft()
-        raw = operation.inner
-        if self._is_in_order:
-            raw = None if following.to in _PRECOMPILES else self._inner.popleft()
-        inner = None if raw is None else _VmFrame(raw, following, depth=self._depth + 1)
+        inner = (
+            None if operation.inner is None else _VmFrame(operation.inner, following, depth=self._depth + 1)
+        )
         if inner is None or not inner.operations:
             return None
         emit(Step(inner._depth, StepKind.ENTER))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from consensus.errors import Reason, Refused
+from consensus.fields import address_from_hex
 from consensus.types import Address, BlockNumber
 from node.chain.reader import ChainReader
 from node.chain.rpc import RpcPool
@@ -34,6 +37,7 @@ from tests.observe.bytecode import (
     static_call,
 )
 
+NOMAD = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "incidents" / "nomad"
 WATCHED, OTHER, LIBRARY, TOKEN, THIEF = (address(number) for number in (0xA1, 0xA2, 0xA3, 0xA4, 0xA5))
 NOBODY = address(0xEE)
 SELECTOR = "0x12345678"
@@ -86,11 +90,15 @@ class Chain:
             pass  # mined as soon as it came, but answered before
         return await self.reader.block_by_number(BlockNumber(int(receipt["blockNumber"], 16)))
 
-    async def trace(self, ref: BlockRef, *watched: Address) -> tuple[TransactionTrace, ...]:
+    async def trace(
+        self, ref: BlockRef, *watched: Address, without: EndpointDouble | None = None
+    ) -> tuple[TransactionTrace, ...]:
         """The same by all five endpoints, each asked alone."""
         seen = []
         for endpoint in self.five:
-            async with pool_of(endpoint, agreement=1) as pool:
+            if endpoint is without:
+                continue
+            async with pool_of(endpoint, chain_id=self.pool.chain_id, agreement=1) as pool:
                 read = await TraceReader(pool, watched or (WATCHED,)).read(ref)
                 assert not isinstance(read, TraceGap), read
                 seen.append(read)
@@ -347,8 +355,13 @@ async def test_calls_of_precompiles_and_of_accounts_without_code_do_not_confuse_
     )
     await chain.put(OTHER, COUNTER, STOP)
 
-    trace = await chain.trace_one(await chain.send(WATCHED), WATCHED, OTHER)
+    ref = await chain.send(WATCHED)
+    (trace,) = await chain.trace(ref, WATCHED, OTHER, without=chain.parity)
 
+    async with pool_of(chain.parity, agreement=1) as pool:
+        gap = await TraceReader(pool, (WATCHED,)).read(ref)
+    assert isinstance(gap, TraceGap)
+    assert "inner traces are misplaced" in gap.said
     assert [frame.contract for frame in trace.frames] == [low(WATCHED), low(OTHER), low(OTHER)]
     assert accesses(trace, 2) == {low(OTHER): [(0, 1, False), (0, 2, True)]}
 
@@ -373,6 +386,32 @@ async def test_a_tree_that_cannot_be_decoded_is_asked_for_in_another_form(chain:
         reader = TraceReader(pool, (WATCHED,))
         await reader.read(ref)
         assert reader.statistics().sources == {"programs": "call program + program"}
+
+
+@pytest.mark.skipif(not NOMAD.exists(), reason=f"no recorded incident at {NOMAD}")
+async def test_a_real_incident_gives_the_same_trace_from_every_source() -> None:
+    incident = json.loads((NOMAD / "incident.json").read_text())
+    strike = incident["attack"]["calls"][0]
+    bridge, wbtc = (address_from_hex(incident["contracts"][name]) for name in ("token_bridge", "wbtc"))
+    genesis = (NOMAD / "genesis.json").resolve()
+    async with (
+        running_anvil(chain_id=1, genesis=genesis, arguments=("--steps-tracing",)) as anvil,
+        doubles(anvil, "programs", "logs", "parity", "mixed", "flat") as five,
+        pool_of(five[0], chain_id=1, agreement=1) as pool,
+    ):
+        chain = Chain(pool, await Deployer.connect(pool), five)
+        await chain.deployer.impersonate(strike["from"])
+        await chain.deployer.fund(strike["from"], 10**18)
+        to = address_from_hex(strike["to"])
+        ref = await chain.send(to, data=strike["data"], **{"from": strike["from"]})
+        (trace,) = await chain.trace(ref, to, bridge, without=chain.parity)  # it calls a precompile
+
+    assert [(frame.contract, frame.kind, frame.parent) for frame in trace.frames] == [
+        (low(to), CallKind.FIRST_CALL, None),
+        (low(bridge), CallKind.CALL, 0),
+    ]
+    assert all(frame.writes_storage for frame in trace.frames)
+    assert trace.transfers == (Transfer(low(wbtc), low(bridge), low(strike["from"]), 100 * 10**8),)
 
 
 async def test_a_vault_of_real_code_gives_the_same_trace_from_every_source(chain: Chain) -> None:
