@@ -112,6 +112,16 @@ class Reason(StrEnum):
         "recording_conflict",
         "a recording's file that is there already, is another's, or cannot be kept",
     )
+    STATE_CORRUPT = (
+        "state_corrupt",
+        "a file of learned state, or a checkpoint, that cannot be read or written, or breaks its form or "
+        "hash",
+    )
+    STATE_FOREIGN = (
+        "state_foreign",
+        "learned state, or a checkpoint, of another policy, history or version than the one asked for",
+    )
+    EXTRA_MISSING = "extra_missing", "what was asked for needs libraries that are not installed"
 
     # --- journal and keys
     SLOT_ALREADY_SIGNED = "slot_already_signed", "our own key has signed another alert for this slot"

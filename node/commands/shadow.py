@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from consensus.errors import Reason, Refused
 from node.commands.edge import guarded, run_guarded
 from node.commands.looking import looking_options, opened, parse_contracts, read_sight
+
+if TYPE_CHECKING:
+    from node.detect.learned import Learned
+
+TO_LEARN: Final = 1_000
 
 
 @click.command("shadow")
@@ -26,13 +32,22 @@ from node.commands.looking import looking_options, opened, parse_contracts, read
     "--learn",
     "to_learn",
     type=click.IntRange(min=1, max=10_000_000),
-    default=1_000,
-    show_default=True,
-    help="How many of the protocol's transactions to learn from before any is judged.",
+    help=f"How many of the protocol's transactions to learn before any is judged.  [default: {TO_LEARN:,}]",
+)
+@click.option(
+    "--learned",
+    "learned_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Instead of --learn: start from what `tocsin learn` wrote, of blocks before those that come.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead of prose.")
 def shadow_command(
-    policy_file: Path, contracts: tuple[str, ...], to_learn: int, as_json: bool, **where: Any
+    policy_file: Path,
+    contracts: tuple[str, ...],
+    to_learn: int | None,
+    learned_file: Path | None,
+    as_json: bool,
+    **where: Any,
 ) -> None:
     """Judge a live chain's transactions as they come, and say what would have rung. Signs nothing.
 
@@ -52,7 +67,11 @@ def shadow_command(
     watched = guarded(lambda: parse_contracts(contracts))
     sight = guarded(lambda: read_sight(**where))
     configure_logs(LogFormat.JSON if as_json else LogFormat.CONSOLE, stream=sys.stderr)
-    course = Course(lambda: Watch(policy), to_learn=to_learn)
+    if learned_file is None:
+        course = Course(lambda: Watch(policy), to_learn=TO_LEARN if to_learn is None else to_learn)
+    else:
+        learned = guarded(lambda: _read_learned(learned_file, to_learn))
+        course = guarded(lambda: Course(lambda: learned.make_watch(policy), to_learn=0))
 
     def tell(line: Line | Summary) -> None:
         click.echo(json.dumps(line.as_dict()) if as_json else str(line))
@@ -63,3 +82,12 @@ def shadow_command(
 
     run_guarded(lambda: until_told(work))
     tell(course.summary())
+
+
+def _read_learned(file: Path, to_learn: int | None) -> Learned:
+    """What was learned before. Raises `Refused` (BAD_CONFIG, STATE_CORRUPT, STATE_FOREIGN)."""
+    from node.detect.learned import read_learned
+
+    if to_learn is not None:
+        raise Refused(Reason.BAD_CONFIG, "expected either --learn or --learned, came both")
+    return read_learned(file)

@@ -91,9 +91,9 @@ class Shadow:
 
 
 @asynccontextmanager
-async def shadowing(config: Path, contract: Address, *, learn: int) -> AsyncIterator[Shadow]:
+async def shadowing(config: Path, contract: Address, *how: str) -> AsyncIterator[Shadow]:
     command = [sys.executable, "-m", "node", "shadow", "--config", str(config), "--policy", str(GENERAL)]
-    command += ["--contracts", contract, "--learn", str(learn), "--json"]
+    command += ["--contracts", contract, *how, "--json"]
     process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
     try:
         yield Shadow(process)
@@ -120,7 +120,7 @@ endpoints = [{{name = "ada", http = "{url}"}}]
 async def test_an_attack_is_told_a_reorg_takes_it_back_and_the_end_sums_up(tmp_path: Path) -> None:
     async with running_anvil() as anvil, doubles(anvil, "ada") as (ada,), lending_pool(anvil) as pool:
         config = write_config(tmp_path, ada.endpoint.http)
-        async with shadowing(config, pool.pool, learn=HONEST) as shadow:
+        async with shadowing(config, pool.pool, "--learn", str(HONEST)) as shadow:
             with trio.fail_after(PATIENCE_SECONDS):
                 await ada.wait_asked("eth_getBlockByHash")  # it has begun
             await pool.trade(HONEST // 2)
@@ -143,11 +143,54 @@ async def test_an_attack_is_told_a_reorg_takes_it_back_and_the_end_sums_up(tmp_p
     assert summary["learned"] == HONEST - 1  # the reorg took an honest transaction back too
 
 
+async def run(*arguments: str) -> dict[str, Any]:
+    """A command in a thread of its own, with what it prints."""
+    result = await trio.to_thread.run_sync(lambda: CliRunner().invoke(cli, [*arguments, "--json"]))
+    assert result.exit_code == 0, result.output
+    told: dict[str, Any] = json.loads(result.stdout)
+    return told
+
+
+async def test_what_was_recorded_and_learned_is_where_a_shadow_starts(tmp_path: Path) -> None:
+    history, learned = tmp_path / "pool.zip", tmp_path / "pool.learned"
+    async with running_anvil() as anvil, doubles(anvil, "ada") as (ada,), lending_pool(anvil) as pool:
+        config = write_config(tmp_path, ada.endpoint.http)
+        await pool.trade(HONEST // 2)
+        last = await pool.chain.block_number()
+        where = ("--config", str(config), "--contracts", pool.pool)
+        recorded = await run("record", *where, "--blocks", f"1:{last}", "--out", str(history))
+        taught = ("--history", str(history), "--until-block", str(last), "--out", str(learned))
+        await run("learn", "--policy", str(GENERAL), *taught)
+        await pool.chain.mine()
+        ada.asked.clear()
+        async with shadowing(config, pool.pool, "--learned", str(learned)) as shadow:
+            with trio.fail_after(PATIENCE_SECONDS):
+                await ada.wait_asked("eth_getBlockByHash")  # it has begun
+            struck = await pool.strike()
+            finding = await shadow.next()
+            shadow.process.send_signal(signal.SIGTERM)
+            summary = await shadow.next()
+
+    assert recorded["transactions"] > HONEST
+    assert (finding["transaction"], finding["level"]) == (struck, "limit")
+    assert (summary["learned"], summary["scored"], summary["limits"]) == (0, 1, 1)
+
+
+def test_a_learned_file_and_a_span_to_learn_contradict_each_other(tmp_path: Path) -> None:
+    arguments = ["shadow", "--rpc", "http://127.0.0.1:9", "--policy", str(GENERAL), "--contracts"]
+    arguments += ["0x" + "11" * 20, "--learn", "5", "--learned", str(tmp_path / "x")]
+
+    result = CliRunner().invoke(cli, arguments)
+
+    assert result.exit_code == EXIT_REFUSED
+    assert "either --learn or --learned" in result.output
+
+
 async def test_a_node_without_traces_is_told_of_on_every_block(tmp_path: Path) -> None:
     async with running_anvil() as anvil, doubles(anvil, "ada") as (ada,), open_deployer(anvil) as chain:
         ada.refused = dict.fromkeys(("debug_traceBlockByHash", "trace_block"), NO_SUCH_METHOD)
         token = await chain.deploy("DemoToken", "Demo Dollar", "DUSD")
-        async with shadowing(write_config(tmp_path, ada.endpoint.http), token, learn=1) as shadow:
+        async with shadowing(write_config(tmp_path, ada.endpoint.http), token, "--learn", "1") as shadow:
             told = await shadow.next()
             shadow.process.send_signal(signal.SIGTERM)
             summary = await shadow.next()
