@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,13 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consensus.fields import address_from_hex
+from consensus.types import BlockHash, BlockNumber
 from node.chain.types import Log
 from node.observe import call_trees, execution, step_logs
 from node.observe.call_trees import MAX_DEPTH, parse_call_program, parse_call_tracer, parse_trace_block
 from node.observe.execution import Call, Step, StepKind, attach_steps, outline
 from node.observe.step_logs import find_replayed, parse_program, parse_struct_logs, parse_vm_trace
 from node.observe.transfers import TRANSFER, read_transfer
-from node.trace import Account, CallKind
+from node.trace import Account, CallKind, Token, TokenUnits, Transfer
 
 REFUSED = (ValueError, TypeError, RecursionError, msgspec.MsgspecError)
 ONE, TWO = Account("0x" + "11" * 20), Account("0x" + "22" * 20)
@@ -161,17 +164,29 @@ def test_a_vm_trace_of_any_operations_is_read_or_refused(operations: Any, code: 
 
 @given(st.lists(st.binary(min_size=32, max_size=32) | st.just(TRANSFER), max_size=5), st.binary(max_size=70))
 def test_any_event_is_a_transfer_or_none(topics: list[bytes], data: bytes) -> None:
-    log: Any = Log(
-        address="0x" + "11" * 20,  # type: ignore[arg-type]
-        topics=tuple(topics),
-        data=data,
-        index=0,
-        transaction_hash=bytes(32),
-        block_number=1,  # type: ignore[arg-type]
-        block_hash=bytes(32),  # type: ignore[arg-type]
-    )
+    log = replace(make_log(*topics), data=data)
     transfer = read_transfer(log)
     assert transfer is None or (len(topics) == 3 and topics[0] == TRANSFER and len(data) == 32)
+
+
+def make_log(*topics: bytes) -> Log:
+    return Log(
+        address=address_from_hex("0x" + "11" * 20),
+        topics=topics,
+        data=bytes(31) + b"\x07",
+        index=0,
+        transaction_hash=bytes(32),
+        block_number=BlockNumber(1),
+        block_hash=BlockHash(bytes(32)),
+    )
+
+
+def test_a_transfers_topics_must_be_addresses() -> None:
+    one, two, no_address = bytes(12) + b"\x11" * 20, bytes(12) + b"\x22" * 20, b"\x01" * 32
+
+    assert read_transfer(make_log(TRANSFER, one, two)) == Transfer(Token(ONE), ONE, TWO, TokenUnits(7))
+    assert read_transfer(make_log(TRANSFER, no_address, two)) is None
+    assert read_transfer(make_log(TRANSFER, one, no_address)) is None
 
 
 def geth_row(**changes: Any) -> dict[str, Any]:

@@ -336,6 +336,15 @@ async def test_coin_that_comes_and_goes_is_a_token_of_its_own(chain: Chain) -> N
     )
 
 
+async def test_a_delegate_call_moves_no_coin_though_it_names_an_amount(chain: Chain) -> None:
+    await chain.put(WATCHED, delegate_call(LIBRARY), STOP)
+    await chain.put(LIBRARY, COUNTER, STOP)
+
+    trace = await chain.trace_one(await chain.send(WATCHED, value_wei=5), WATCHED, LIBRARY)
+
+    assert trace.transfers == (Transfer(NATIVE, low(chain.deployer.governance), low(WATCHED), 5),)
+
+
 async def test_coin_that_a_contract_leaves_behind_when_it_ends_is_seen(chain: Chain) -> None:
     await chain.put(OTHER, COUNTER, f"73{WATCHED[2:]} ff")
     await chain.put(WATCHED, STOP)
