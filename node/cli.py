@@ -16,6 +16,7 @@ import click
 import trio
 
 from consensus.errors import Refused, TocsinError, Unavailable
+from node.commands.bridge import bridge_command
 from node.commands.record import record_command
 from node.commands.shadow import shadow_command
 from node.config import Keys, load_config
@@ -50,6 +51,7 @@ def cli() -> None:
 
 cli.add_command(record_command)
 cli.add_command(shadow_command)
+cli.add_command(bridge_command)
 
 
 @cli.group()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from consensus.alert import Level
 from consensus.errors import Broken, Reason, Refused
@@ -21,7 +21,7 @@ from consensus.fields import keccak256
 from node.detect.calibration import Calibration
 from node.detect.catalogue import find_detector
 from node.detect.detector import Detector
-from node.detect.evidence import PPB_IN_PPM, Evidence, Judgement, Ppb, Weighed
+from node.detect.evidence import PPB_IN_PPM, Evidence, Family, Judgement, Ppb, Weighed
 from node.detect.fusion import StrangePast, compute_level, compute_strangeness
 from node.detect.policy import DetectionPolicy
 from node.trace import TransactionTrace
@@ -69,6 +69,11 @@ class Watch:
             self._waiting.append((transaction, judgement))
         return judgement
 
+    def preview(self, transaction: TransactionTrace, families: Collection[Family]) -> Judgement:
+        """What there is to say of a transaction that may never happen, by these families alone: nothing is
+        learned from it, and nothing follows it."""
+        return self._judge(transaction, families)
+
     def state_hash(self) -> bytes:
         """keccak256 over everything that the next judgement depends on, in canonical form; 32 bytes."""
         state = {
@@ -98,8 +103,10 @@ class Watch:
             )
         self._last_position = transaction.position
 
-    def _judge(self, transaction: TransactionTrace) -> Judgement:
-        found = (_ask(detector, transaction) for detector in self._detectors)
+    def _judge(
+        self, transaction: TransactionTrace, families: Collection[Family] = tuple(Family)
+    ) -> Judgement:
+        found = (_ask(detector, transaction) for detector in self._detectors if detector.family in families)
         weighed = self._weigh(evidence for evidence in found if evidence is not None)
         strangeness = compute_strangeness(weighed, self._common)
         level, reason = compute_level(
