@@ -123,6 +123,14 @@ class Reason(StrEnum):
     )
     EXTRA_MISSING = "extra_missing", "what was asked for needs libraries that are not installed"
 
+    # --- bridges and pending transactions
+    EVENT_INVALID = "event_invalid", "a log of a bridge that does not decode as the policy's event"
+    PENDING_INVALID = (
+        "pending_invalid",
+        "a pending transaction that is malformed, or that this block's state does not let in",
+    )
+    GENESIS_INVALID = "genesis_invalid", "a genesis file that breaks its form, at the place named"
+
     # --- journal and keys
     SLOT_ALREADY_SIGNED = "slot_already_signed", "our own key has signed another alert for this slot"
     STORE_MISSING = "store_missing", "a store that must exist does not"

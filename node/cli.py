@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from node.commands.backtest import backtest, learn
+from node.commands.bridge import bridge_command
 from node.commands.edge import (
     EXIT_BROKEN,
     EXIT_REFUSED,
@@ -52,6 +53,7 @@ def cli() -> None:
 
 cli.add_command(record_command)
 cli.add_command(shadow_command)
+cli.add_command(bridge_command)
 
 
 @cli.group()

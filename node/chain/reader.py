@@ -11,6 +11,7 @@ from node.chain.body import BlockBody, body_parser
 from node.chain.parse import (
     block_parser,
     logs_parser,
+    parse_bytes,
     parse_call,
     parse_log_list,
     parse_quantity,
@@ -24,8 +25,10 @@ from node.chain.types import (
     BlockRef,
     CallRead,
     CallReverted,
+    CodeRead,
     Log,
     LogsRead,
+    NonceRead,
     Read,
     ReadValue,
     Receipt,
@@ -214,6 +217,12 @@ def _request(read: Read, at: BlockRef) -> RpcRequest[ReadValue]:
         case StorageRead(account=account, slot=slot):
             return RpcRequest(
                 method="eth_getStorageAt", params=(account, hex(slot), pinned), parse=parse_word
+            )
+        case CodeRead(account=account):
+            return RpcRequest(method="eth_getCode", params=(account, pinned), parse=parse_bytes)
+        case NonceRead(account=account):
+            return RpcRequest(
+                method="eth_getTransactionCount", params=(account, pinned), parse=parse_quantity
             )
         case LogsRead(addresses=addresses, topics=topics):
             query: dict[str, Json] = {"blockHash": f"0x{at.hash.hex()}", "topics": _topics(topics)}

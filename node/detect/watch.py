@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypedDict
 
@@ -87,6 +87,11 @@ class Watch:
             self._waiting.append((transaction, found_in(judgement)))
         return judgement
 
+    def preview(self, transaction: TransactionTrace, families: Collection[Family]) -> Judgement:
+        """What there is to say of a transaction that may never happen, by these families alone: nothing is
+        learned from it, and nothing follows it."""
+        return self._judge(transaction, families)
+
     def state_hash(self) -> bytes:
         """keccak256 over `state` in canonical form; 32 bytes."""
         return keccak256(canonical(self.state()))
@@ -153,8 +158,10 @@ class Watch:
             )
         self.last_position = transaction.position
 
-    def _judge(self, transaction: TransactionTrace) -> Judgement:
-        found = (_ask(detector, transaction) for detector in self._detectors)
+    def _judge(
+        self, transaction: TransactionTrace, families: Collection[Family] = tuple(Family)
+    ) -> Judgement:
+        found = (_ask(detector, transaction) for detector in self._detectors if detector.family in families)
         weighed = self._weigh(evidence for evidence in found if evidence is not None)
         strangeness = compute_strangeness(weighed, self._common)
         level, reason = compute_level(
