@@ -109,6 +109,20 @@ class Reason(StrEnum):
     OUT_OF_ORDER = "out_of_order", "a transaction at or before one that was already learned from or judged"
     PLUGIN_INVALID = "plugin_invalid", "a detector of another package that cannot be imported or is none"
     LABEL_INVALID = "label_invalid", "a labelled exploit that the history does not have, or has too early"
+    RECORDING_CONFLICT = (
+        "recording_conflict",
+        "a recording's file that is there already, is another's, or cannot be kept",
+    )
+    STATE_CORRUPT = (
+        "state_corrupt",
+        "a file of learned state, or a checkpoint, that cannot be read or written, or breaks its form or "
+        "hash",
+    )
+    STATE_FOREIGN = (
+        "state_foreign",
+        "learned state, or a checkpoint, of another policy, history or version than the one asked for",
+    )
+    EXTRA_MISSING = "extra_missing", "what was asked for needs libraries that are not installed"
 
     # --- bridges and pending transactions
     EVENT_INVALID = "event_invalid", "a log of a bridge that does not decode as the policy's event"
