@@ -23,6 +23,10 @@ from node.commands.edge import (
     run_guarded,
     say,
 )
+from node.commands.policy import check, schema
+from node.commands.record import record_command
+from node.commands.rules import backtest as backtest_rules
+from node.commands.shadow import shadow_command
 from node.config import Keys, load_config
 
 __all__ = ["EXIT_BROKEN", "EXIT_REFUSED", "EXIT_UNAVAILABLE", "cli", "main"]
@@ -49,6 +53,8 @@ def cli() -> None:
     """
 
 
+cli.add_command(record_command)
+cli.add_command(shadow_command)
 cli.add_command(bridge_command)
 
 
@@ -142,6 +148,11 @@ def operator_register(config_file: Path, bond: int, metadata: str, as_json: bool
 @cli.group()
 def policy() -> None:
     """Look at a protocol's policy file."""
+
+
+policy.add_command(check)
+policy.add_command(schema)
+policy.add_command(backtest_rules)
 
 
 @policy.command("hash")

@@ -18,7 +18,8 @@ from consensus.fields import address_from_hex, keccak256, require_address
 from consensus.types import Address, ChainId, PolicyHash, Seconds
 from node.bridge import EventShape
 from node.detect.bridge_mismatch import BridgeParameters, TokenValue
-from node.evaluate.document import Node, parse_file, read_document
+from node.evaluate.document import Node, read_document
+from node.evaluate.includes import parse_file
 from node.trace import Account, Token
 
 BRIDGE_FORMAT: Final = 1
@@ -73,12 +74,16 @@ class BridgePolicy:
 
 def read_bridge_policy(path: Path) -> BridgePolicy:
     """The policy in a file. Raises `Refused` (POLICY_INVALID); the message starts with the file's path."""
-    return parse_file(path, parse_bridge_policy)
+    return parse_file(path, parse_bridge_document)
 
 
 def parse_bridge_policy(content: bytes) -> BridgePolicy:
     """The policy in the bytes of a file. Raises `Refused` (POLICY_INVALID)."""
-    root = read_document(content)
+    return parse_bridge_document(read_document(content))
+
+
+def parse_bridge_document(root: Node) -> BridgePolicy:
+    """The policy in a document. Raises `DocumentRefused` with the first thing that is wrong in it."""
     fields = root.fields(
         required=(
             "tocsin_bridge",

@@ -29,8 +29,9 @@ from typing import Final
 from consensus.alert import Level
 from node.detect.calibration import require_rising
 from node.detect.evidence import CERTAIN, PPB_IN_PPM, Evidence, Family, Ppb, Weighed
-from node.detect.policy import WHOLE_PPM, DetectionPolicy, HardEvidence
+from node.detect.policy import DetectionPolicy, HardEvidence
 from node.detect.shape import Count, Name, parse
+from node.detect.vocabulary import WHOLE_PPM
 
 _CONTEXT: Final = Context(prec=40)
 
