@@ -52,6 +52,9 @@ bench-detect: setup ## detectors on recorded histories and on a made market: exp
 	@python -m tests.bench.detect
 	@python -m tests.bench.spans
 	@python -m tests.bench.series
+	@python -m tests.bench.rules
+	@python -m tests.bench.bridge
+	@python -m tests.bench.incident
 
 bench-gas: contracts ## gas of whole transactions, as JSON lines
 	@python -m tests.bench.gas

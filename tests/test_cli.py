@@ -122,6 +122,9 @@ def test_help_leads_from_nothing_to_a_running_watcher() -> None:
         ("keys",),
         ("operator",),
         ("policy", "hash"),
+        ("policy", "check"),
+        ("policy", "schema"),
+        ("policy", "backtest"),
         ("policy",),
     ],
 )

@@ -14,14 +14,20 @@ of a token whose transfers were not recorded, and profits in what was lent.
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 from consensus.types import Bps
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter, bps
 from node.detect.scale import WHOLE_BPS
+from node.detect.shape import Count, Name, Pair, as_holding, parse
 from node.trace import ZERO_ACCOUNT, Account, Holding, TransactionTrace
+
+
+class _State(TypedDict):
+    watched: list[Name]
+    balances: dict[Pair, Count]
 
 
 class FlashLoan(Detector):
@@ -73,6 +79,11 @@ class FlashLoan(Detector):
                 if units
             },
         }
+
+    def restore(self, state: object) -> None:
+        parsed: _State = parse(state, _State)
+        self._watched = dict.fromkeys(Account(each) for each in parsed["watched"])
+        self._balances.update({as_holding(pair): units for pair, units in parsed["balances"].items()})
 
 
 def find_loans(transaction: TransactionTrace, fee_bps: Bps) -> tuple[Holding, ...]:

@@ -15,18 +15,25 @@ function. Careful people try a new function with little money too, so that it is
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypedDict
 
 from consensus.types import BlockNumber
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter, count
+from node.detect.shape import Count, Name, Selector, parse
 from node.trace import Account, Token, TransactionTrace
 
 MOST_TIMES: Final = 10**9
 
 Entry = tuple[str, ...]
 """The selectors of a transaction's outermost frames, sorted, each once."""
+
+
+class _State(TypedDict):
+    taken: list[tuple[list[Selector], Count]]
+    watched: list[Name]
+    rehearsals: list[tuple[list[Selector], Name, Count, Count]]
 
 
 class InterfaceProbing(Detector):
@@ -86,13 +93,19 @@ class InterfaceProbing(Detector):
 
     def state(self) -> State:
         return {
-            "taken": {" ".join(entry): taken for entry, taken in sorted(self._taken.items())},
+            "taken": [[list(entry), taken] for entry, taken in sorted(self._taken.items())],
             "watched": sorted(self._watched),
-            "rehearsals": {
-                " ".join((*entry, token)): list(known)
-                for (entry, token), known in sorted(self._rehearsals.items())
-            },
+            "rehearsals": [
+                [list(entry), token, *known] for (entry, token), known in sorted(self._rehearsals.items())
+            ],
         }
+
+    def restore(self, state: object) -> None:
+        parsed: _State = parse(state, _State)
+        self._watched = dict.fromkeys(Account(each) for each in parsed["watched"])
+        self._taken.update({tuple(entry): taken for entry, taken in parsed["taken"]})
+        for entry, token, block_number, moved in parsed["rehearsals"]:
+            self._rehearsals[(tuple(entry), Token(Account(token)))] = (BlockNumber(block_number), moved)
 
     def _movements(self, transaction: TransactionTrace) -> dict[Token, int]:
         """The largest movement of each token into or out of a watched contract, where there is one."""

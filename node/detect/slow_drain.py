@@ -16,16 +16,23 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, deque
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypedDict
 
 from consensus.types import BlockNumber, Bps
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter, bps
 from node.detect.scale import WHOLE_BPS
+from node.detect.shape import Count, Name, Pair, as_holding, parse
 from node.trace import Account, Holding, TransactionTrace
 
 WINDOWS: Final = (5, 50, 300)
+
+
+class _State(TypedDict):
+    watched: list[Name]
+    balances: dict[Pair, tuple[Count, Count]]
+    starts: dict[Pair, list[tuple[Count, Count]]]
 
 
 class SlowDrain(Detector):
@@ -78,15 +85,24 @@ class SlowDrain(Detector):
         return {
             "watched": sorted(self._watched),
             "balances": {
-                f"{token} {holder}": [
-                    self._balances[(token, holder)],
-                    peak,
-                    *(number for start in self._starts[(token, holder)] for number in start),
-                ]
+                f"{token} {holder}": [self._balances[(token, holder)], peak]
                 for (token, holder), peak in sorted(self._peaks.items())
                 if peak
             },
+            "starts": {
+                f"{token} {holder}": [list(start) for start in starts]
+                for (token, holder), starts in sorted(self._starts.items())
+            },
         }
+
+    def restore(self, state: object) -> None:
+        parsed: _State = parse(state, _State)
+        self._watched = dict.fromkeys(Account(each) for each in parsed["watched"])
+        for pair, (balance, peak) in parsed["balances"].items():
+            self._balances[as_holding(pair)] = balance
+            self._peaks[as_holding(pair)] = peak
+        for pair, starts in parsed["starts"].items():
+            self._starts[as_holding(pair)] = deque((BlockNumber(block), before) for block, before in starts)
 
     def _remember(self, holding: Holding, block_number: BlockNumber) -> None:
         starts = self._starts.setdefault(holding, deque())

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from consensus.alert import Level
@@ -99,9 +103,10 @@ def test_slow_drain_judges_only_who_takes_and_no_remainders() -> None:
 def test_slow_drain_keeps_no_more_than_its_longest_window() -> None:
     detector = slow_drain(*(deposit(10, block=n) for n in range(1, 2_000)))
 
-    (entry,) = [each for key, each in detector.state()["balances"].items() if VAULT in key]  # type: ignore[index, call-overload, union-attr]
+    state: Any = detector.state()
+    (starts,) = [each for holding, each in state["starts"].items() if VAULT in holding]
 
-    assert len(entry) == 2 + 2 * 300
+    assert len(starts) == 300
 
 
 # ---------------------------------------------------------------------- flash loan
@@ -206,9 +211,9 @@ def test_probing_says_nothing_of_what_was_never_tried() -> None:
 
 
 def test_probing_keeps_no_rehearsals_of_what_everybody_calls() -> None:
-    state = probing().state()
+    state: Any = probing().state()
 
-    assert state["rehearsals"] == {}  # type: ignore[index, call-overload]
+    assert state["rehearsals"] == []
 
 
 # ---------------------------------------------------------------------- who may not brake alone
@@ -264,3 +269,39 @@ def test_noisy_patterns_do_not_brake_alone(detector: type[Detector]) -> None:
 def test_a_loan_is_told_by_token_and_lender() -> None:
     assert find_loans(loan(repaid=1_000, taken=500), Bps(100)) == ((SHARE, LENDER),)
     assert COIN not in {token for token, _ in find_loans(loan(repaid=1_000, taken=500), Bps(100))}
+
+
+@pytest.mark.parametrize(
+    ("learned", "fresh", "next_one"),
+    [
+        (
+            slow_drain(deposit(1_000, block=1), withdrawal(300, block=1_000)),
+            slow_drain(),
+            withdrawal(300, block=1_001),
+        ),
+        (flash_loan(), FlashLoan(fee_bps=Bps(100), least_bps=Bps(100)), loan(repaid=1_000, taken=500)),
+        (
+            probing(borrowing(7, block=50)),
+            InterfaceProbing(rare_calls=3, least_times=1_000, blocks=100),
+            borrowing(7_000, block=60),
+        ),
+    ],
+    ids=["slow_drain", "flash_loan", "interface_probing"],
+)
+def test_learned_state_is_taken_back_as_it_was_given(
+    learned: Detector, fresh: Detector, next_one: TransactionTrace
+) -> None:
+    expected = score(learned, next_one)
+
+    fresh.restore(json.loads(json.dumps(learned.state())))
+
+    assert expected > 0
+    assert score(fresh, next_one) == expected
+    assert fresh.state() == learned.state()
+
+
+@pytest.mark.parametrize("wrong", [None, "text", [1, "x"], {"x": 1}, {"watched": [7]}])
+@pytest.mark.parametrize("make", [slow_drain, flash_loan, probing])
+def test_a_state_of_another_shape_is_refused(make: Callable[[], Detector], wrong: object) -> None:
+    with pytest.raises(ValueError, match=r"[Ee]xpected|missing"):
+        make().restore(wrong)

@@ -21,11 +21,12 @@ from consensus.errors import Refused
 from consensus.fields import keccak256
 from consensus.types import PolicyHash, Seconds
 from node.detect.evidence import CERTAIN, PPB_IN_PPM, Ppb
-from node.detect.policy import WHOLE_PPM
 from node.detect.series.budget import AlarmBudget, parse_budget
 from node.detect.series.catalogue import SERIES_CATALOGUE
 from node.detect.series.detector import SeriesDetector
-from node.evaluate.document import Node, parse_file, read_document
+from node.detect.vocabulary import WHOLE_PPM
+from node.evaluate.document import Node, read_document
+from node.evaluate.includes import parse_file
 
 SERIES_FORMAT: Final = 1
 MAX_RULES: Final = 128
@@ -137,12 +138,17 @@ class SeriesPolicy:
 
 def read_series_policy(path: Path) -> SeriesPolicy:
     """The policy in a file. Raises `Refused` (POLICY_INVALID); the message starts with the file's path."""
-    return parse_file(path, parse_series_policy)
+    return parse_file(path, parse_series_document)
 
 
 def parse_series_policy(content: bytes) -> SeriesPolicy:
     """The policy in the bytes of a file. Raises `Refused` (POLICY_INVALID)."""
-    fields = read_document(content).fields(
+    return parse_series_document(read_document(content))
+
+
+def parse_series_document(root: Node) -> SeriesPolicy:
+    """The policy in a document. Raises `Refused` (POLICY_INVALID)."""
+    fields = root.fields(
         required=(
             "tocsin_series",
             "name",
