@@ -4,6 +4,7 @@ the policy."""
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -13,9 +14,10 @@ from consensus.errors import Reason, Refused
 from consensus.types import BlockNumber
 from node.detect.evidence import CERTAIN
 from node.detect.series.finding import RuleJudgement
-from node.detect.series.policy import SeriesPolicy, parse_series_policy
+from node.detect.series.policy import SeriesPolicy, parse_series_policy, read_series_policy
 from node.detect.series.sample import Sample
 from node.detect.series.watch import DEPTH, SeriesWatch
+from tests.detect.policies import GENERAL
 from tests.detect.series import POLICY, hash_at, make_sample, make_series_policy
 
 LEARNED = 400
@@ -409,6 +411,32 @@ def test_a_policy_that_breaks_the_format_is_refused_at_its_line(old: str, new: s
 
     assert refused.value.reason is Reason.POLICY_INVALID
     assert "line " in refused.value.message
+
+
+def test_the_policy_to_copy_parses_and_runs() -> None:
+    policy = read_series_policy(GENERAL.with_name("series.yaml"))
+    names = {
+        name
+        for signals in policy.rules.values()
+        for each in signals.values()
+        for names in each.series.values()
+        for name in names
+    }
+
+    judgements = SeriesWatch(policy).judge(make_sample(1, dict.fromkeys(names, 1_000)))
+
+    assert [(each.rule, each.level, each.unjudged) for each in judgements] == [
+        ("pool", Level.PAUSE, ()),  # all that was supplied is lent out
+        ("solvency", None, ()),
+    ]
+
+
+def test_a_policy_file_that_breaks_the_format_is_refused_with_its_path(tmp_path: Path) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(POLICY.replace("tocsin_series: 1", "tocsin_series: 9"))
+
+    with pytest.raises(Refused, match=r"broken\.yaml"):
+        read_series_policy(file)
 
 
 def test_a_policy_without_budgets_rules_or_signals_is_refused() -> None:
