@@ -19,24 +19,21 @@ keeps 128 blocks of state answers Unknown for a longer window, until it has seen
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.types import BlockHash, BlockNumber
 from node.evaluate.expressions import Read, Undefined, compute_truth, reads_of
 from node.evaluate.findings import Anchor, Finding, Question, Unknown, compute_evidence_hash, observe
 from node.evaluate.policy import Policy, Rule
+from node.evaluate.recent import Recent
 from node.evaluate.signals import Signal
 from node.evaluate.views import View
 
 # Room in the caches beyond what one branch needs, for the blocks of a reorganisation.
 SPARE_BLOCKS = 64
-
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +56,10 @@ class Engine:
         self._reads = {rule.name: tuple(sorted(reads_of(rule.condition))) for rule in policy.rules}
         deepest = max((read.blocks_ago for reads in self._reads.values() for read in reads), default=0)
         longest = max(rule.cooldown_blocks for rule in policy.rules)
-        self._values: _Recent[tuple[BlockHash, str], int | Undefined] = _Recent(
+        self._values: Recent[tuple[BlockHash, str], int | Undefined] = Recent(
             max(1, len(self._signals)) * (deepest + SPARE_BLOCKS)
         )
-        self._truths: _Recent[tuple[BlockHash, str], bool | Undefined] = _Recent(
+        self._truths: Recent[tuple[BlockHash, str], bool | Undefined] = Recent(
             len(policy.rules) * (longest + SPARE_BLOCKS)
         )
         self._blocks_evaluated = 0
@@ -217,29 +214,6 @@ class Engine:
                 self._unknowns[each.reason] += 1
             else:
                 self._findings += 1
-
-
-class _Recent(Generic[_Key, _Value]):
-    """A bounded map that forgets what was used least recently. Values are never None."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._entries: OrderedDict[_Key, _Value] = OrderedDict()
-
-    def get(self, key: _Key) -> _Value | None:
-        value = self._entries.get(key)
-        if value is not None:
-            self._entries.move_to_end(key)
-        return value
-
-    def put(self, key: _Key, value: _Value) -> None:
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._size:
-            self._entries.popitem(last=False)
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
 
 async def _read(signal: Signal, view: View) -> int | Undefined:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eth_utils.address import to_checksum_address
+
 from consensus.errors import Reason, Refused, Unavailable
+from consensus.fields import keccak256
 from consensus.types import Address, BlockNumber
+from node.chain.abi import load_artifact
 from node.chain.reader import ChainReader
 from node.chain.types import (
     BalanceRead,
@@ -22,6 +26,9 @@ from node.observe.ancestry import Ancestry
 
 MAX_CACHED_READS = 4096  # far above what one policy reads of a block; beyond it reads are not kept
 MAX_LOOK_BACK = 10_000  # blocks
+
+# No key is known for it, and no contract can be made there.
+RUNNER_ADDRESS = Address(to_checksum_address(keccak256(b"tocsin trap runner")[12:]))
 
 
 class BlockView:
@@ -41,14 +48,14 @@ class BlockView:
 
     async def eth_call(self, to: Address, data: bytes) -> bytes:
         """What the contract returns at this block. Raises `Refused(CALL_REVERTED)` when it reverts there."""
-        value = await self._read(CallRead(to=to, data=data))
-        if isinstance(value, CallReverted):
-            raise Refused(
-                Reason.CALL_REVERTED,
-                f"{to} reverts 0x{data[:4].hex()} at {self._ref} with 0x{value.data[:68].hex()}",
-            )
-        assert isinstance(value, bytes)
-        return value
+        return await self._call(CallRead(to=to, data=data))
+
+    async def run_trap(self, data: bytes) -> bytes:
+        """What the runner of traps answers to `data` at this block, when its code stands at an unused address
+        for this call. Raises `Refused(CALL_REVERTED)` when it reverts."""
+        return await self._call(
+            CallRead(to=RUNNER_ADDRESS, data=data, code=load_artifact("TrapRunner").runtime)
+        )
 
     async def balance(self, account: Address) -> int:
         """Native coin in wei."""
@@ -69,6 +76,10 @@ class BlockView:
         value = await self._read(LogsRead(addresses=addresses, topics=topics))
         assert isinstance(value, tuple)
         return value
+
+    async def events(self, addresses: tuple[Address, ...]) -> tuple[Log, ...]:
+        """The events of these contracts in this block, in the order of their index."""
+        return await self.logs(addresses=addresses)
 
     async def prefetch(self, calls: Sequence[tuple[Address, bytes]]) -> None:
         """Fetch several calls in one round trip; those without an agreed answer are asked again when read."""
@@ -97,6 +108,16 @@ class BlockView:
         if k not in self._ancestors:
             self._ancestors[k] = BlockView(await self._find_ancestor(k), self._reader, self._ancestry)
         return self._ancestors[k]
+
+    async def _call(self, read: CallRead) -> bytes:
+        value = await self._read(read)
+        if isinstance(value, CallReverted):
+            raise Refused(
+                Reason.CALL_REVERTED,
+                f"{read.to} reverts 0x{read.data[:4].hex()} at {self._ref} with 0x{value.data[:68].hex()}",
+            )
+        assert isinstance(value, bytes)
+        return value
 
     async def _find_ancestor(self, k: int) -> BlockRef:
         """By the parent hashes that we know; the rest of the way by number, from where we are canonical."""
