@@ -51,6 +51,9 @@ bench: contracts ## latency of a real network, and of the cryptography, as JSON 
 
 bench-detect: setup ## detectors on recorded histories: exploits, false alarms, throughput, as JSON lines
 	@python -m tests.bench.detect
+	@python -m tests.bench.rules
+	@python -m tests.bench.bridge
+	@python -m tests.bench.incident
 
 bench-gas: contracts ## gas of whole transactions, as JSON lines
 	@python -m tests.bench.gas

@@ -95,6 +95,7 @@ class Reason(StrEnum):
     POLICY_INVALID = "policy_invalid", "a policy file that breaks the format, at the line named"
     EXPRESSION_INVALID = "expression_invalid", "an expression outside the language, at the column named"
     SIGNAL_UNDEFINED = "signal_undefined", "a signal's call reverted or returned another type"
+    PRICE_UNUSABLE = "price_unusable", "a price that is stale, not positive, or of an empty pool"
     ARITHMETIC_UNDEFINED = "arithmetic_undefined", "a division by zero, or a value above 2**512"
     HISTORY_TOO_SHORT = "history_too_short", "a rule looks further back than the chain is long"
     SOURCE_UNAVAILABLE = "source_unavailable", "no checkable answer; evaluating the block again may help"
@@ -108,6 +109,28 @@ class Reason(StrEnum):
     OUT_OF_ORDER = "out_of_order", "a transaction at or before one that was already learned from or judged"
     PLUGIN_INVALID = "plugin_invalid", "a detector of another package that cannot be imported or is none"
     LABEL_INVALID = "label_invalid", "a labelled exploit that the history does not have, or has too early"
+    RECORDING_CONFLICT = (
+        "recording_conflict",
+        "a recording's file that is there already, is another's, or cannot be kept",
+    )
+    STATE_CORRUPT = (
+        "state_corrupt",
+        "a file of learned state, or a checkpoint, that cannot be read or written, or breaks its form or "
+        "hash",
+    )
+    STATE_FOREIGN = (
+        "state_foreign",
+        "learned state, or a checkpoint, of another policy, history or version than the one asked for",
+    )
+    EXTRA_MISSING = "extra_missing", "what was asked for needs libraries that are not installed"
+
+    # --- bridges and pending transactions
+    EVENT_INVALID = "event_invalid", "a log of a bridge that does not decode as the policy's event"
+    PENDING_INVALID = (
+        "pending_invalid",
+        "a pending transaction that is malformed, or that this block's state does not let in",
+    )
+    GENESIS_INVALID = "genesis_invalid", "a genesis file that breaks its form, at the place named"
 
     # --- journal and keys
     SLOT_ALREADY_SIGNED = "slot_already_signed", "our own key has signed another alert for this slot"

@@ -7,22 +7,29 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Awaitable, Callable
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
 
 import click
-import trio
 
-from consensus.errors import Refused, TocsinError, Unavailable
+from node.commands.backtest import backtest, learn
+from node.commands.bridge import bridge_command
+from node.commands.edge import (
+    EXIT_BROKEN,
+    EXIT_REFUSED,
+    EXIT_UNAVAILABLE,
+    JSON_OPTION,
+    guarded,
+    run_guarded,
+    say,
+)
+from node.commands.policy import check, schema
+from node.commands.record import record_command
+from node.commands.rules import backtest as backtest_rules
+from node.commands.shadow import shadow_command
 from node.config import Keys, load_config
 
-EXIT_REFUSED = 2  # the input is at fault: correct it and try again
-EXIT_UNAVAILABLE = 3  # a source did not answer: try again later
-EXIT_BROKEN = 4  # our own fault
-
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of prose.")
+__all__ = ["EXIT_BROKEN", "EXIT_REFUSED", "EXIT_UNAVAILABLE", "cli", "main"]
 
 
 def main() -> None:
@@ -44,6 +51,11 @@ def cli() -> None:
     Look around first:
       tocsin demo                   a live attack on local chains, stopped by seven watchers
     """
+
+
+cli.add_command(record_command)
+cli.add_command(shadow_command)
+cli.add_command(bridge_command)
 
 
 @cli.group()
@@ -81,8 +93,8 @@ def keys_new(directory: Path, password_file: Path, as_json: bool) -> None:
         p2p_keystore=directory / "p2p.json",
         password_file=password_file,
     )
-    made = _run(lambda: make_keys(paths, directory / "data"))
-    _say(
+    made = run_guarded(lambda: make_keys(paths, directory / "data"))
+    say(
         as_json,
         {
             "operator": made.address,
@@ -116,8 +128,10 @@ def operator_register(config_file: Path, bond: int, metadata: str, as_json: bool
     """
     from node.registration import register_from_config
 
-    registered = _run(lambda: register_from_config(load_config(config_file), bond=bond, metadata=metadata))
-    _say(
+    registered = run_guarded(
+        lambda: register_from_config(load_config(config_file), bond=bond, metadata=metadata)
+    )
+    say(
         as_json,
         {
             "operator": registered.operator,
@@ -136,6 +150,11 @@ def policy() -> None:
     """Look at a protocol's policy file."""
 
 
+policy.add_command(check)
+policy.add_command(schema)
+policy.add_command(backtest_rules)
+
+
 @policy.command("hash")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @JSON_OPTION
@@ -143,57 +162,10 @@ def policy_hash(file: Path, as_json: bool) -> None:
     """Check a policy file and print the hash that the guardian's owner approves with setPolicy(bytes32)."""
     from node.evaluate.policy import read_policy
 
-    read = _guarded(lambda: read_policy(file))
+    read = guarded(lambda: read_policy(file))
     hashed = f"0x{read.hash.hex()}"
     rules = [rule.name for rule in read.rules]
-    _say(as_json, {"policy": read.name, "hash": hashed, "rules": rules}, hashed)
-
-
-@cli.command("backtest")
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="Detection policy, such as docs/policies/general.yaml.",
-)
-@click.option(
-    "--history",
-    "history_path",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Recorded history: a ZIP file or a folder of <block>.json files.",
-)
-@click.option(
-    "--exploit-tx", "exploit_hash", help="Hash of the exploit's transaction; left out for a control."
-)
-@JSON_OPTION
-def backtest(policy_file: Path, history_path: Path, exploit_hash: str | None, as_json: bool) -> None:
-    """Learn on the first half of a recorded history, judge the second, and say what would have rung.
-
-    \b
-    Exit codes:
-      0  the history was played; whether the exploit was flagged stands in what is printed
-      2  the policy, the history or the exploit's hash was refused
-    """
-    from node.backtest.play import run_backtest
-    from node.backtest.text import render_report
-    from node.detect.policy import read_detection_policy
-    from node.observe.history import RecordedHistory
-
-    policy = _guarded(lambda: read_detection_policy(policy_file))
-    with click.progressbar(length=1, label=history_path.name, file=sys.stderr, hidden=as_json) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
-
-        report = _guarded(
-            lambda: run_backtest(
-                RecordedHistory(history_path), policy, exploit_hash=exploit_hash, advance=advance
-            )
-        )
-    _say(as_json, report.as_dict(), render_report(report))
+    say(as_json, {"policy": read.name, "hash": hashed, "rules": rules}, hashed)
 
 
 @cli.command("run")
@@ -209,31 +181,65 @@ def run(config_file: Path) -> None:
     from node.pipeline import run_watcher
     from node.shutdown import until_told
 
-    config = _guarded(lambda: load_config(config_file))
+    config = guarded(lambda: load_config(config_file))
     configure_logs(config.log_format)
-    _run(lambda: until_told(lambda: run_watcher(config)))
+    run_guarded(lambda: until_told(lambda: run_watcher(config)))
 
 
-@cli.command("demo")
-@click.option("--nodes", type=click.IntRange(4, 40), default=7, show_default=True, help="How many watchers.")
-@click.option(
-    "--incident",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of a recorded incident (incident.json, genesis.json) instead of the made-up pool.",
+NODES_OPTION = click.option(
+    "--nodes", type=click.IntRange(4, 40), default=7, show_default=True, help="How many watchers."
 )
-@click.option(
+DIRECTORY_OPTION = click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(".demo"),
     show_default=True,
     help="Where keys, databases and logs of the run go; emptied first.",
 )
+
+
+@cli.command("demo")
+@NODES_OPTION
+@click.option(
+    "--incident",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of a recorded incident instead of the made-up pool; the same as tocsin replay.",
+)
+@DIRECTORY_OPTION
 @JSON_OPTION
 def demo(nodes: int, incident: Path | None, directory: Path, as_json: bool) -> None:
     """Watch an attack being stopped: two local chains, independent watcher processes, two of them faulty."""
+    _demonstrate(nodes=nodes, incident=incident, directory=directory, as_json=as_json)
+
+
+@cli.command("replay")
+@click.option(
+    "--incident",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder of a recorded incident: incident.json and genesis.json.",
+)
+@NODES_OPTION
+@DIRECTORY_OPTION
+@JSON_OPTION
+def replay(incident: Path, nodes: int, directory: Path, as_json: bool) -> None:
+    """Play a recorded attack, with its real code, storage and calls, on a local chain with the watchers on.
+
+    \b
+    Exit codes:
+      0  the attack was stopped
+      1  it was not
+      2  the folder holds no incident
+    """
+    _demonstrate(nodes=nodes, incident=incident, directory=directory, as_json=as_json)
+
+
+def _demonstrate(*, nodes: int, incident: Path | None, directory: Path, as_json: bool) -> None:
     from node.devnet.demo import run_demo
 
-    outcome = _run(lambda: run_demo(nodes=nodes, incident=incident, directory=directory, quiet=as_json))
+    outcome = run_guarded(
+        lambda: run_demo(nodes=nodes, incident=incident, directory=directory, quiet=as_json)
+    )
     if as_json:
         click.echo(json.dumps(outcome.as_dict()))
     sys.exit(0 if outcome.stopped else 1)
@@ -244,40 +250,8 @@ def demo(nodes: int, incident: Path | None, directory: Path, as_json: bool) -> N
 def version(as_json: bool) -> None:
     """Print the version."""
     installed = installed_version("tocsin")
-    _say(as_json, {"version": installed}, f"tocsin {installed}")
+    say(as_json, {"version": installed}, f"tocsin {installed}")
 
 
-def _run(work: Callable[[], Awaitable[Any]]) -> Any:
-    """Run `work` on trio; our own errors become one line and an exit code."""
-    return _guarded(lambda: trio.run(work))
-
-
-def _guarded(work: Callable[[], Any]) -> Any:
-    try:
-        return work()
-    except BaseException as error:
-        told = _first_of_ours(error)
-        if told is None:
-            raise
-        click.secho(f"tocsin: {told}", fg="red", err=True)
-        sys.exit(_exit_code(told))
-
-
-def _first_of_ours(error: BaseException) -> TocsinError | None:
-    """The TocsinError in `error`, also within groups that hold nothing but those; None for anything else."""
-    if isinstance(error, BaseExceptionGroup):
-        ours, rest = error.split(TocsinError)
-        if rest is not None or ours is None:
-            return None
-        return _first_of_ours(ours.exceptions[0])
-    return error if isinstance(error, TocsinError) else None
-
-
-def _exit_code(error: TocsinError) -> int:
-    if isinstance(error, Refused):
-        return EXIT_REFUSED
-    return EXIT_UNAVAILABLE if isinstance(error, Unavailable) else EXIT_BROKEN
-
-
-def _say(as_json: bool, fields: dict[str, Any], prose: str) -> None:
-    click.echo(json.dumps(fields) if as_json else prose)
+cli.add_command(backtest)
+cli.add_command(learn)

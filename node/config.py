@@ -12,6 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from eth_utils.address import is_checksum_address
@@ -20,6 +21,8 @@ from consensus.errors import Reason, Refused
 from consensus.types import Address, ChainId
 from node.chain.types import Endpoint
 from node.private_files import require_private
+
+T = TypeVar("T")
 
 MAX_CONFIG_BYTES = 262_144
 HTTP_SCHEMES = ("http://", "https://")
@@ -133,12 +136,46 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     rpc_timeout_seconds: float = 4.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What there is to know of the chains alone: enough to look on, without keys."""
+
+    chains: tuple[ChainConfig, ...]
+    rpc_timeout_seconds: float
+
+
+class _ChainsOfFile(msgspec.Struct):
+    """The part of the file that is about chains; whatever else stands in it is left unread."""
+
+    chains: list[_Chain]
+    rpc_timeout_seconds: float = 4.0
+
+
+def load_chains(path: Path) -> Watched:
+    """The chains in the TOML file at `path`, for who only looks on: it needs no keys, network or policies.
+
+    Raises `Refused(BAD_CONFIG)` as `load_config` does.
+    """
+    parsed = _parse(path, _ChainsOfFile)
+    _require_timeout(parsed.rpc_timeout_seconds, path)
+    if not parsed.chains:
+        raise _refuse(path, "names no chain; write a [[chains]] table")
+    return Watched(
+        chains=tuple(_chain(chain, path) for chain in parsed.chains),
+        rpc_timeout_seconds=parsed.rpc_timeout_seconds,
+    )
+
+
 def load_config(path: Path) -> Config:
     """The `Config` in the TOML file at `path`.
 
     Raises `Refused(BAD_CONFIG)` with the place and the expectation when the file is missing, too large, not
     TOML, has an unknown key, a wrong type, or a value that cannot work.
     """
+    return _checked(_parse(path, _File), path)
+
+
+def _parse(path: Path, shape: type[T]) -> T:
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -148,10 +185,14 @@ def load_config(path: Path) -> Config:
     if len(raw) > MAX_CONFIG_BYTES:
         raise _refuse(path, f"has {len(raw)} bytes, at most {MAX_CONFIG_BYTES} are read")
     try:
-        parsed = msgspec.convert(tomllib.loads(raw.decode()), _File)
+        return msgspec.convert(tomllib.loads(raw.decode()), shape)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise _refuse(path, str(error)) from error
-    return _checked(parsed, path)
+
+
+def _require_timeout(seconds: float, path: Path) -> None:
+    if not 0 < seconds < math.inf:
+        raise _refuse(path, f"has rpc_timeout_seconds {seconds}; write how long one answer may take")
 
 
 def _checked(parsed: _File, path: Path) -> Config:
@@ -172,10 +213,7 @@ def _checked(parsed: _File, path: Path) -> Config:
         )
     if parsed.network.activation_delay_seconds < 0:
         raise _refuse(path, "has a negative network.activation_delay_seconds; 0 is at once")
-    if not 0 < parsed.rpc_timeout_seconds < math.inf:
-        raise _refuse(
-            path, f"has rpc_timeout_seconds {parsed.rpc_timeout_seconds}; write how long one answer may take"
-        )
+    _require_timeout(parsed.rpc_timeout_seconds, path)
     if not parsed.policies:
         raise _refuse(path, "names no policy; without one there is nothing to watch")
     return Config(

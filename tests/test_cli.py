@@ -122,6 +122,9 @@ def test_help_leads_from_nothing_to_a_running_watcher() -> None:
         ("keys",),
         ("operator",),
         ("policy", "hash"),
+        ("policy", "check"),
+        ("policy", "schema"),
+        ("policy", "backtest"),
         ("policy",),
     ],
 )
@@ -141,8 +144,9 @@ def test_no_option_takes_a_secret_itself(command: tuple[str, ...]) -> None:
     assert "--private" not in said
 
 
-def test_a_demo_of_a_folder_without_an_incident_says_what_it_expected(tmp_path: Path) -> None:
-    started = start("demo", "--incident", str(tmp_path / "nothing"), "--directory", str(tmp_path / "demo"))
+@pytest.mark.parametrize("command", ["demo", "replay"])
+def test_a_folder_without_an_incident_is_refused_by_name(tmp_path: Path, command: str) -> None:
+    started = start(command, "--incident", str(tmp_path / "nothing"), "--directory", str(tmp_path / "demo"))
 
     assert started.returncode == EXIT_REFUSED
     assert "expected incident.json" in started.stderr

@@ -23,6 +23,7 @@ from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 from consensus.bls import PublicKey, SecretKey
 from consensus.errors import Reason, Refused
 from consensus.types import Address
+from node.nesting import bound_nesting
 from node.private_files import PRIVATE_FILE_MODE, require_private
 
 SCRYPT_WORK_FACTOR: Final = 262_144
@@ -178,6 +179,7 @@ def _decrypt(path: Path, keystore: dict[str, Any], password: str) -> bytes:
 
 def _read_keystore(path: Path, *, version: int) -> dict[str, Any]:
     content = _read_private(path, most=MAX_KEYSTORE_BYTES, reason=Reason.KEYSTORE_INVALID)
+    bound_nesting()
     try:
         keystore = json.loads(content)
     except (ValueError, RecursionError):

@@ -1,174 +1,52 @@
-"""Plays a recorded history to the detectors: learns on its first half, judges the second, counts.
+"""Plays a recorded history to the detectors: learns, then judges, and counts.
 
-      first half            second half
-    ├─────────────────┼───────────────────────────┬──────────────┬─────────►
-      learned            benign: every alarm        set aside      exploit, and what follows it
-                         here is a false one        as attack
-
-An attack does not begin with the transaction that gave it its name: contracts are deployed and first steps
-tried some blocks before. The rows of the exploit's block and of the `QUARANTINE_BLOCKS` before it are
-therefore judged, but are not benign; nor is anything after the exploit. Transactions of which nothing was
-recorded are left out.
+How a history is split stands in `plan.py`, what is counted in `tally.py`. Each transaction takes one of three
+ways, in this order: skipped, since a file of learned state knows it already; learned; judged. The books over
+the contracts' balances follow all of them.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
-from itertools import islice
-from typing import Any, Final
+from itertools import chain
 
 from consensus.alert import Level
 from consensus.errors import Reason, Refused
-from consensus.types import BlockNumber
-from node.detect.evidence import PPB_IN_PPM, Judgement
+from consensus.types import Bps
+from node.backtest.checkpoint import Checkpoint, CheckpointFile, Subject
+from node.backtest.plan import QUARANTINE_BLOCKS, Plan, count_span, make_plan
+from node.backtest.report import Alarm, HoldBlocks, Outcome, Report
+from node.backtest.tally import Counter, Tally
+from node.detect.books import Books
+from node.detect.learned import Learned
 from node.detect.policy import DetectionPolicy
-from node.detect.watch import Watch
+from node.detect.watch import Position, Watch
 from node.observe.history import RecordedHistory
 from node.trace import TransactionTrace
 
-# Ten minutes of Ethereum; chosen before any history was scored, and the same for all.
-QUARANTINE_BLOCKS: Final = 50
+__all__ = ["QUARANTINE_BLOCKS", "Alarm", "Outcome", "Report", "learn_history", "run_backtest"]
+
+DUST_BPS = Bps(500)  # below a twentieth of its peak a balance is a remainder, and its drain is no outflow
+
+Advance = Callable[[int, int], None]
+"""Is told how many transactions are done, of how many."""
 
 
-class Outcome(StrEnum):
-    """Where the exploit was flagged, at level limit or higher."""
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """Everything that changes while a history is played."""
 
-    BEFORE = "before"
-    """At a transaction that was set aside as attack, ahead of the exploit."""
-    AT = "at"
-    MISSED = "missed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alarm:
-    """A judgement that reached a level."""
-
-    judgement: Judgement
-    level: Level
-    is_attack: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What a backtest came to. The counts of alerts, limits and pauses are of benign transactions, and each
-    holds those of the harder levels."""
-
-    history: str
-    learned: int
-    scored: int
-    benign: int
-    exploit: Outcome | None
-    """None: no exploit was named."""
-    level: Level | None
-    """The hardest level up to the exploit's transaction; None: nothing was flagged, or no exploit was
-    named."""
-    detectors: tuple[str, ...]
-    """Whose evidence stood behind that level."""
-    alarms: tuple[Alarm, ...]
-    benign_evidence: tuple[tuple[str, int, int], ...]
-    """For each detector in how many benign transactions it found anything, and in how many of those what it
-    found was strange enough for an alert by itself."""
-    seconds: float
-    policy_hash: bytes
-    state_hash: bytes
-    """Of everything learned, when scoring began."""
-
-    def count(self, level: Level) -> int:
-        """How many benign transactions reached at least this level."""
-        return sum(not alarm.is_attack and alarm.level >= level for alarm in self.alarms)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as plain JSON values, without the single alarms."""
-        return {
-            "history": self.history,
-            "scored": self.scored,
-            "benign": self.benign,
-            "exploit": None if self.exploit is None else self.exploit.value,
-            "level": None if self.level is None else self.level.name.lower(),
-            "detectors": list(self.detectors),
-            "alerts": self.count(Level.ALERT),
-            "limits": self.count(Level.LIMIT),
-            "pauses": self.count(Level.PAUSE),
-            "seconds": round(self.seconds, 3),
-            "learned": self.learned,
-            "benign_evidence": {
-                name: {"found": found, "strange": strange} for name, found, strange in self.benign_evidence
-            },
-            "policy_hash": f"0x{self.policy_hash.hex()}",
-            "state_hash": f"0x{self.state_hash.hex()}",
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How a history is split: known before the first transaction is learned from."""
-
-    to_learn: int
-    """How many transactions, from the first on, are learned from."""
-    to_score: int
-    exploit_hash: str | None
-    exploit_block: BlockNumber | None
-
-    def is_attack(self, transaction: TransactionTrace) -> bool:
-        """Whether it belongs to the attack, or comes after it."""
-        first = None if self.exploit_block is None else self.exploit_block - QUARANTINE_BLOCKS
-        return first is not None and transaction.block_number >= first
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What has been counted so far."""
-
-    scored: int = 0
-    benign: int = 0
-    alarms: list[Alarm] = field(default_factory=list)
-    found: Counter[str] = field(default_factory=Counter)
-    strange: Counter[str] = field(default_factory=Counter)
-    strongest: Alarm | None = None
-    """The hardest alarm of the attack up to the exploit, of equals the first."""
-    exploit: Outcome | None = None
-    is_over: bool = False
-    """The exploit has been judged."""
-
-
-def make_plan(history: RecordedHistory, exploit_hash: str | None) -> Plan:
-    """Split a history in the middle of its transactions.
-
-    Raises `Refused` (HISTORY_INVALID; LABEL_INVALID where the exploit is not in the history, or in the half
-    that is learned from).
-    """
-    exploit_hash = None if exploit_hash is None else exploit_hash.lower()
-    exploit_block: BlockNumber | None = None
-    blocks: list[BlockNumber] = []
-    for row in history.outline():
-        if row.is_empty:
-            continue
-        blocks.append(row.block_number)
-        if row.hash == exploit_hash:
-            exploit_block = row.block_number
-    if exploit_hash is not None and exploit_block is None:
-        raise Refused(
-            Reason.LABEL_INVALID,
-            f"{history.name} recorded nothing of a transaction {exploit_hash[:80]!r}; give the hash as it "
-            "stands in the history",
-        )
-    to_learn = len(blocks) // 2
-    if exploit_block is not None and to_learn and blocks[to_learn - 1] >= exploit_block - QUARANTINE_BLOCKS:
-        raise Refused(
-            Reason.LABEL_INVALID,
-            f"the exploit's block {exploit_block}, or one of the {QUARANTINE_BLOCKS} before it, lies in the "
-            "half that is learned from, and what was learned from is not scored; give a longer history",
-        )
-    return Plan(
-        to_learn=to_learn,
-        to_score=len(blocks) - to_learn,
-        exploit_hash=exploit_hash,
-        exploit_block=exploit_block,
-    )
+    watch: Watch
+    books: Books = field(default_factory=lambda: Books(dust_bps=DUST_BPS))
+    tally: Tally = field(default_factory=Tally)
+    done: int = 0
+    position: Position = (-1, -1)
+    state_hash: bytes | None = None
+    """Of everything learned; None until scoring began."""
+    seconds_before: float = 0.0
+    """What earlier processes spent on it."""
 
 
 def run_backtest(
@@ -176,77 +54,198 @@ def run_backtest(
     policy: DetectionPolicy,
     *,
     exploit_hash: str | None,
-    advance: Callable[[int, int], None] | None = None,
+    advance: Advance | None = None,
+    learned: Learned | None = None,
+    hold_blocks: HoldBlocks | None = None,
+    checkpoints: CheckpointFile | None = None,
 ) -> Report:
-    """Learn on the first half of a history's transactions and judge the second.
+    """Learn on the first half of a history's transactions, or start from `learned`; judge the rest.
 
-    `advance` is told how many are done, of how many. Raises as `make_plan` does.
+    Raises as `make_plan` does, and `Refused` (STATE_FOREIGN, STATE_CORRUPT) for learned state or a checkpoint
+    of another policy, history or version, or of none.
     """
     began = time.perf_counter()
-    plan = make_plan(history, exploit_hash)
-    watch = Watch(policy)
-    rows = _told(history, plan, advance)
-    for transaction in islice(rows, plan.to_learn):
-        watch.learn(transaction)
-    state_hash = watch.state_hash()
-    tally = _Tally()
+    hold_blocks = hold_blocks or HoldBlocks()
+    plan = make_plan(history, exploit_hash, learned=learned)
+    subject = _subject(history, policy, plan, learned, hold_blocks) if checkpoints else None
+    checkpoint = checkpoints.read(subject) if checkpoints and subject else None
+    if checkpoint is None:
+        run = _Run(watch=learned.make_watch(policy) if learned else Watch(policy))
+        rows = _rows(history)
+    else:
+        run, rows = _restore(checkpoint, history, policy)
+    counter = Counter(run.tally, plan=plan, policy=policy, books=run.books, hold_blocks=hold_blocks)
     for transaction in rows:
-        judgement = watch.judge(transaction)
-        _count(tally, plan, transaction, judgement)
-        if not plan.is_attack(transaction):
-            _count_evidence(tally, policy, judgement)
+        _take(run, transaction, plan, counter)
+        if advance is not None:
+            advance(run.done, plan.total)
+        if checkpoints and subject and run.done % checkpoints.every_transactions == 0:
+            checkpoints.write(_checkpoint(run, subject, began))
+    if run.state_hash is None:
+        run.state_hash = run.watch.state_hash()
+    if checkpoints and subject:
+        checkpoints.write(_checkpoint(run, subject, began))
+    return _report(
+        run,
+        history=history.name,
+        plan=plan,
+        policy=policy,
+        hold_blocks=hold_blocks,
+        learned=learned.transactions if learned else plan.to_learn,
+        seconds=run.seconds_before + time.perf_counter() - began,
+    )
+
+
+def learn_history(
+    history: RecordedHistory,
+    policy: DetectionPolicy,
+    *,
+    until_block: int | None = None,
+    advance: Advance | None = None,
+) -> Learned:
+    """Learn from a training span alone: up to a block, or the first half of all transactions.
+
+    Raises `Refused` (HISTORY_INVALID; OUT_OF_RANGE where the span is empty).
+    """
+    count, rows_hash = count_span(history, until_block)
+    watch = Watch(policy)
+    for done, transaction in enumerate(_rows(history), start=1):
+        watch.learn(transaction)
+        if advance is not None:
+            advance(done, count)
+        if done == count:
+            break
+    return Learned(
+        history=history.name,
+        transactions=count,
+        rows=rows_hash,
+        last_position=watch.last_position,
+        state=watch.state(),
+    )
+
+
+def _rows(history: RecordedHistory, *, from_block: int = 0) -> Iterator[TransactionTrace]:
+    """The transactions that are not empty."""
+    return (each for each in history.transactions(from_block=from_block) if not each.is_empty)
+
+
+def _take(run: _Run, transaction: TransactionTrace, plan: Plan, counter: Counter) -> None:
+    """Skip, learn or judge the next transaction."""
+    if plan.to_skip <= run.done < plan.to_skip + plan.to_learn:
+        run.watch.learn(transaction)
+    elif run.done >= plan.to_skip + plan.to_learn:
+        if run.state_hash is None:
+            run.state_hash = run.watch.state_hash()
+        counter.count(transaction, run.watch.judge(transaction))
+    run.books.follow(transaction)
+    counter.count_booked(transaction)
+    run.done += 1
+    run.position = transaction.position
+
+
+def _subject(
+    history: RecordedHistory,
+    policy: DetectionPolicy,
+    plan: Plan,
+    learned: Learned | None,
+    hold_blocks: HoldBlocks,
+) -> Subject:
+    return Subject(
+        policy=f"0x{policy.hash.hex()}",
+        history=f"0x{history.fingerprint().hex()}",
+        exploit=plan.exploit_hash or "",
+        learned=learned.hash() if learned else "",
+        hold_blocks=hold_blocks,
+    )
+
+
+def _checkpoint(run: _Run, subject: Subject, began: float) -> Checkpoint:
+    return Checkpoint(
+        subject=subject,
+        done=run.done,
+        position=run.position,
+        milliseconds=round(1000 * (run.seconds_before + time.perf_counter() - began)),
+        state_hash="" if run.state_hash is None else f"0x{run.state_hash.hex()}",
+        watch=run.watch.state(),
+        books=run.books.state(),
+        tally=run.tally,
+    )
+
+
+def _restore(
+    checkpoint: Checkpoint, history: RecordedHistory, policy: DetectionPolicy
+) -> tuple[_Run, Iterator[TransactionTrace]]:
+    """The run as it was, and the transactions that it has not seen."""
+    # What waits to be learned came within the last blocks, and is read from there again.
+    from_block = max(0, checkpoint.position[0] - policy.settle_blocks)
+    rows = _rows(history, from_block=from_block)
+    recent: dict[Position, TransactionTrace] = {}
+    unseen: Iterator[TransactionTrace] = iter(())
+    for transaction in rows:
+        if transaction.position > checkpoint.position:
+            unseen = chain([transaction], rows)
+            break
+        recent[transaction.position] = transaction
+    run = _Run(
+        watch=Watch(policy),
+        tally=checkpoint.tally,
+        done=checkpoint.done,
+        position=checkpoint.position,
+        state_hash=bytes.fromhex(checkpoint.state_hash[2:]) if checkpoint.state_hash else None,
+        seconds_before=checkpoint.milliseconds / 1000,
+    )
+    run.watch.restore(checkpoint.watch, recent)
+    try:
+        run.books.restore(checkpoint.books)
+    except ValueError as error:
+        raise Refused(Reason.STATE_CORRUPT, f"checkpoint of {history.name}: books: {error}") from None
+    return run, unseen
+
+
+def _report(
+    run: _Run,
+    *,
+    history: str,
+    plan: Plan,
+    policy: DetectionPolicy,
+    hold_blocks: HoldBlocks,
+    learned: int,
+    seconds: float,
+) -> Report:
+    tally = run.tally
     strongest = tally.strongest
     return Report(
-        history=history.name,
-        learned=plan.to_learn,
+        history=history,
+        learned=learned,
         scored=tally.scored,
         benign=tally.benign,
         exploit=None if plan.exploit_hash is None else tally.exploit or Outcome.MISSED,
         level=strongest.level if strongest else None,
         detectors=_detectors_behind(strongest),
         alarms=tuple(tally.alarms),
-        benign_evidence=tuple((name, tally.found[name], tally.strange[name]) for name in policy.detectors),
-        seconds=time.perf_counter() - began,
+        alarms_left_out=tally.alarms_left_out,
+        false_alarms=_by_level(tally.false_alarms),
+        benign_evidence=tuple(
+            (name, tally.found.get(name, 0), tally.strange.get(name, 0)) for name in policy.detectors
+        ),
+        exploit_block=plan.exploit_block,
+        first_attack_block=tally.first_attack_block,
+        flag=tally.flag,
+        losses=tally.losses(),
+        hold_blocks=hold_blocks,
+        held_up=_by_level(tally.held_up),
+        timeline=tuple(tally.timeline.points),
+        level_lines=tuple((each.level, each.agreed_ppm, each.alone_ppm) for each in policy.levels),
+        played=run.done,
+        seconds=seconds,
         policy_hash=policy.hash,
-        state_hash=state_hash,
+        state_hash=run.state_hash or b"",
     )
 
 
-def _told(
-    history: RecordedHistory, plan: Plan, advance: Callable[[int, int], None] | None
-) -> Iterator[TransactionTrace]:
-    """The transactions that are not empty; `advance` hears of each."""
-    rows = (transaction for transaction in history.transactions() if not transaction.is_empty)
-    for done, transaction in enumerate(rows, start=1):
-        yield transaction
-        if advance is not None:
-            advance(done, plan.to_learn + plan.to_score)
-
-
-def _count(tally: _Tally, plan: Plan, transaction: TransactionTrace, judgement: Judgement) -> None:
-    is_attack = plan.is_attack(transaction)
-    is_exploit = transaction.hash == plan.exploit_hash
-    tally.scored += 1
-    tally.benign += not is_attack
-    if judgement.level is not None:
-        alarm = Alarm(judgement=judgement, level=judgement.level, is_attack=is_attack)
-        tally.alarms.append(alarm)
-        if is_attack and not tally.is_over:
-            _count_of_attack(tally, alarm, is_exploit=is_exploit)
-    tally.is_over |= is_exploit
-
-
-def _count_evidence(tally: _Tally, policy: DetectionPolicy, judgement: Judgement) -> None:
-    within = policy.rule(Level.ALERT).alone_ppm * PPB_IN_PPM
-    tally.found.update(each.evidence.detector for each in judgement.evidence)
-    tally.strange.update(each.evidence.detector for each in judgement.evidence if each.p_value <= within)
-
-
-def _count_of_attack(tally: _Tally, alarm: Alarm, *, is_exploit: bool) -> None:
-    if tally.strongest is None or alarm.level > tally.strongest.level:
-        tally.strongest = alarm
-    if alarm.level >= Level.LIMIT and tally.exploit is None:
-        tally.exploit = Outcome.AT if is_exploit else Outcome.BEFORE
+def _by_level(counts: list[int]) -> tuple[int, int, int, int]:
+    alerts, limits, freezes, pauses = (counts[level] for level in Level)
+    return alerts, limits, freezes, pauses
 
 
 def _detectors_behind(alarm: Alarm | None) -> tuple[str, ...]:

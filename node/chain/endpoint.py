@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -12,8 +12,16 @@ import msgspec
 import trio
 
 from consensus.types import ChainId
-from node.chain.request import LIMIT_EXCEEDED, MESSAGE_LIMIT, Json, RpcFault, RpcRequest
+from node.chain.request import (
+    LIMIT_EXCEEDED,
+    MESSAGE_LIMIT,
+    TOO_MANY_REQUESTS,
+    Json,
+    RpcFault,
+    RpcRequest,
+)
 from node.chain.types import Endpoint
+from node.nesting import bound_nesting
 
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024  # the logs of a full block with room to spare
 MAX_IN_FLIGHT = (
@@ -21,7 +29,6 @@ MAX_IN_FLIGHT = (
 )
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
-TOO_MANY_REQUESTS = 429
 
 Answer = Json | RpcFault
 
@@ -130,12 +137,25 @@ class EndpointClient:
             self._note_failure(failure)
             raise
         self._note_success()
+        limited = sum(isinstance(each, RpcFault) and each.code == TOO_MANY_REQUESTS for each in answers)
+        if limited:  # what it did answer counts; it rests all the same
+            said = f"limited {limited} of {len(requests)} requests (error {TOO_MANY_REQUESTS})"
+            self._note_failure(EndpointFailed(EndpointHealth.LIMITED, said))
         return answers
 
+    async def ask_any_chain(self, requests: Sequence[RpcRequest[Any]]) -> tuple[Answer, ...]:
+        """The answers to one batch whichever chain it serves. Raises `EndpointFailed`."""
+        return await self._in_time(
+            lambda: self._exchange([(request.method, request.params) for request in requests])
+        )
+
     async def _ask_in_time(self, requests: Sequence[RpcRequest[Any]]) -> tuple[Answer, ...]:
+        return await self._in_time(lambda: self._ask(requests))
+
+    async def _in_time(self, work: Callable[[], Awaitable[tuple[Answer, ...]]]) -> tuple[Answer, ...]:
         with trio.move_on_after(self._timeout_seconds):
             async with self._in_flight:
-                return await self._ask(requests)
+                return await work()
         raise EndpointFailed(EndpointHealth.UNREACHABLE, f"gave no answer within {self._timeout_seconds:g} s")
 
     async def _ask(self, requests: Sequence[RpcRequest[Any]]) -> tuple[Answer, ...]:
@@ -210,6 +230,7 @@ async def _read_bounded(response: httpx.Response) -> bytes:
 
 
 def _decode(body: bytes) -> list[_Response]:
+    bound_nesting()
     try:
         return _DECODE_BATCH.decode(body) if body.lstrip()[:1] == b"[" else [_DECODE_ONE.decode(body)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

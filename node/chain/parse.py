@@ -61,7 +61,7 @@ class _Receipt(msgspec.Struct):
     gas_used: str = msgspec.field(name="gasUsed")
 
 
-def _strict(parse: Callable[[Json], T]) -> Callable[[Json | RpcFault], T]:
+def strict(parse: Callable[[Json], T]) -> Callable[[Json | RpcFault], T]:
     """A fault, or a shape that does not fit, makes the answer unusable; the words are for a person."""
 
     @wraps(parse)
@@ -99,22 +99,22 @@ def octets(text: Json, length: int | None = None) -> bytes:
     return raw
 
 
-@_strict
+@strict
 def parse_quantity(answer: Json) -> int:
     return quantity(answer)
 
 
-@_strict
+@strict
 def parse_word(answer: Json) -> bytes:
     return octets(answer, 32)
 
 
-@_strict
+@strict
 def parse_bytes(answer: Json) -> bytes:
     return octets(answer)
 
 
-@_strict
+@strict
 def parse_fee_history(answer: Json) -> tuple[int, int]:
     """The next block's base fee and the tip that the last one's transactions paid, wei for a gas."""
     history = msgspec.convert(answer, _FeeHistory)
@@ -144,7 +144,7 @@ def block_parser(
 ) -> Callable[[Json | RpcFault], BlockRef | None]:
     """Reads a header, which must be the one that was asked for; None where the endpoint has no such block."""
 
-    @_strict
+    @strict
     def parse_block(answer: Json) -> BlockRef | None:
         if answer is None:
             return None
@@ -168,7 +168,7 @@ def block_parser(
 def receipt_parser(transaction_hash: bytes) -> Callable[[Json | RpcFault], Receipt | None]:
     """Reads the receipt of that transaction; None where the endpoint has none."""
 
-    @_strict
+    @strict
     def parse_receipt(answer: Json) -> Receipt | None:
         if answer is None:
             return None
@@ -189,7 +189,7 @@ def receipt_parser(transaction_hash: bytes) -> Callable[[Json | RpcFault], Recei
 def logs_parser(at: BlockRef) -> Callable[[Json | RpcFault], tuple[Log, ...]]:
     """Reads the logs of one block, each of which must name that block, in the order of their index."""
 
-    @_strict
+    @strict
     def parse_logs(answer: Json) -> tuple[Log, ...]:
         logs = tuple(_read_log(log) for log in msgspec.convert(answer, list[_Log]))
         for log in logs:
@@ -202,7 +202,7 @@ def logs_parser(at: BlockRef) -> Callable[[Json | RpcFault], tuple[Log, ...]]:
     return parse_logs
 
 
-@_strict
+@strict
 def parse_log_list(answer: Json) -> tuple[Log, ...]:
     """Logs of many blocks."""
     return tuple(_read_log(log) for log in msgspec.convert(answer, list[_Log]))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from consensus.errors import Unavailable
 from consensus.types import Address, BlockHash, BlockNumber, ChainId
+from node.chain.body import BlockBody, body_parser
 from node.chain.parse import (
     block_parser,
     logs_parser,
+    parse_bytes,
     parse_call,
     parse_log_list,
     parse_quantity,
@@ -22,13 +25,17 @@ from node.chain.types import (
     BlockRef,
     CallRead,
     CallReverted,
+    CodeRead,
     Log,
     LogsRead,
+    NonceRead,
     Read,
     ReadValue,
     Receipt,
     StorageRead,
 )
+
+T = TypeVar("T")
 
 
 class ChainReader:
@@ -126,6 +133,42 @@ class ChainReader:
         (receipt,) = await self._pool.agree((request,))
         return receipt
 
+    async def body(self, at: BlockRef) -> BlockBody:
+        """A block's header and transactions. Raises `Unavailable` where too few endpoints have it."""
+        request = RpcRequest(
+            method="eth_getBlockByHash",
+            params=(f"0x{at.hash.hex()}", True),
+            parse=body_parser(at),
+            is_weak=_is_absent,
+        )
+        (body,) = await self._pool.agree((request,))
+        return _require_known(body, f"{at}")
+
+    async def receipts(self, at: BlockRef, transactions: Sequence[bytes]) -> tuple[Receipt, ...]:
+        """The receipts of a block's transactions, named by hash, in their order, in one round trip.
+
+        Raises `Unavailable` where too few endpoints have one, or one is of another block by now.
+        """
+        found = await self._pool.agree(
+            [
+                RpcRequest(
+                    method="eth_getTransactionReceipt",
+                    params=(f"0x{each.hex()}",),
+                    parse=receipt_parser(each),
+                    is_weak=_is_absent,
+                )
+                for each in transactions
+            ]
+        )
+        receipts = tuple(_require_known(each, f"a receipt of {at}") for each in found)
+        for receipt in receipts:
+            if receipt.block_hash != at.hash:
+                raise Unavailable(
+                    f"transaction 0x{receipt.transaction_hash.hex()} of {at} is in block "
+                    f"0x{receipt.block_hash.hex()} now"
+                )
+        return receipts
+
     async def read_each(self, reads: Sequence[Read], at: BlockRef) -> tuple[ReadValue | NoAgreement, ...]:
         """Several reads of one block in one round trip: for each its value, or why there is none."""
         return await self._pool.agree_each([_request(read, at) for read in reads])
@@ -155,10 +198,10 @@ def _is_absent(answer: object) -> bool:
     return answer is None
 
 
-def _require_known(ref: BlockRef | None, what: str) -> BlockRef:
-    if ref is None:
+def _require_known(found: T | None, what: str) -> T:
+    if found is None:
         raise Unavailable(f"{what} is not known to the endpoints that must agree on it; ask again later")
-    return ref
+    return found
 
 
 def _request(read: Read, at: BlockRef) -> RpcRequest[ReadValue]:
@@ -175,6 +218,12 @@ def _request(read: Read, at: BlockRef) -> RpcRequest[ReadValue]:
         case StorageRead(account=account, slot=slot):
             return RpcRequest(
                 method="eth_getStorageAt", params=(account, hex(slot), pinned), parse=parse_word
+            )
+        case CodeRead(account=account):
+            return RpcRequest(method="eth_getCode", params=(account, pinned), parse=parse_bytes)
+        case NonceRead(account=account):
+            return RpcRequest(
+                method="eth_getTransactionCount", params=(account, pinned), parse=parse_quantity
             )
         case LogsRead(addresses=addresses, topics=topics):
             query: dict[str, Json] = {"blockHash": f"0x{at.hash.hex()}", "topics": _topics(topics)}

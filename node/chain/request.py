@@ -21,9 +21,18 @@ INTERNAL_ERROR = -32603
 RESOURCE_NOT_FOUND = -32001
 RESOURCE_UNAVAILABLE = -32002
 LIMIT_EXCEEDED = -32005
+TOO_MANY_REQUESTS = 429
+"""HTTP's status; some providers give it as the code of an error within an answer."""
 
 _CODES_OF_THE_ENDPOINT = frozenset(
-    (METHOD_NOT_FOUND, INTERNAL_ERROR, RESOURCE_NOT_FOUND, RESOURCE_UNAVAILABLE, LIMIT_EXCEEDED)
+    (
+        METHOD_NOT_FOUND,
+        INTERNAL_ERROR,
+        RESOURCE_NOT_FOUND,
+        RESOURCE_UNAVAILABLE,
+        LIMIT_EXCEEDED,
+        TOO_MANY_REQUESTS,
+    )
 )
 # what clients say when they do not have the block or its state (geth, reth, erigon, nethermind, anvil)
 _MISSING_BLOCK = (

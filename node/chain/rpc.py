@@ -3,6 +3,7 @@
     call            any healthy endpoint, the next one when it fails: for what needs no trust, such as sending
     agree           all at once; done as soon as m answers are the same
     agree_each      the same for a batch, request by request
+    agree_by        the same where each endpoint is asked in its own way, and what it comes to is compared
     broadcast       all at once, for what each should have: a transaction
     gather          what each endpoint says, where they may well differ: the newest block number
 
@@ -13,7 +14,7 @@ and a contradiction is still counted.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -32,6 +33,7 @@ from node.chain.endpoint import (
     EndpointFailed,
     EndpointStatistics,
 )
+from node.chain.parse import parse_quantity
 from node.chain.request import Json, RpcFault, RpcRequest, Unusable, read_canonical
 from node.chain.types import Endpoint
 
@@ -68,11 +70,20 @@ class RpcStatistics:
 class _Batch(Generic[T]):
     """Requests that are asked together, and the vote on each."""
 
-    def __init__(self, requests: Sequence[RpcRequest[T]], agreement: int) -> None:
+    def __init__(
+        self,
+        requests: Sequence[RpcRequest[T]],
+        agreement: int,
+        ask: Callable[[EndpointClient], Awaitable[Sequence[Any]]] | None = None,
+    ) -> None:
         self.requests = requests
+        self.ask = ask or self._ask
         self.ballots = tuple(Ballot(request, (), agreement) for request in requests)
         self.settled = trio.Event()
         self._blamed: set[tuple[int, str]] = set()
+
+    async def _ask(self, client: EndpointClient) -> Sequence[Any]:
+        return await client.ask(self.requests)
 
     def newly_outvoted(self) -> list[str]:
         """Who contradicts an agreed answer and was not named yet; once for each answer."""
@@ -191,19 +202,37 @@ class RpcPool:
         """What `agreement` endpoints answer to each request, or why there is no such answer."""
         outcomes: list[T | NoAgreement] = []
         for start in range(0, len(requests), MAX_BATCH):
-            batch: list[T | NoAgreement] = await self._agree_batch(requests[start : start + MAX_BATCH])
-            outcomes += batch
+            batch: _Batch[T] = _Batch(requests[start : start + MAX_BATCH], self.agreement)
+            decided: list[T | NoAgreement] = await self._agree_batch(batch)
+            outcomes += decided
         return tuple(outcomes)
 
-    async def _agree_batch(self, requests: Sequence[RpcRequest[T]]) -> list[T | NoAgreement]:
-        batch = _Batch(requests, self.agreement)
+    async def agree_by(self, what: str, ask: Callable[[EndpointClient], Awaitable[T]]) -> T:
+        """What `agreement` endpoints come to when each is asked by `ask`, which may take several requests.
+
+        Answers are compared by equality and shown to people by `str`. `ask` raises `EndpointFailed` or
+        `Unusable` where an endpoint has nothing to say. Raises `NoAgreement`; `what` names it for people.
+        """
+
+        async def ask_for_one(client: EndpointClient) -> Sequence[T]:
+            return (await ask(client),)
+
+        request: RpcRequest[T] = RpcRequest(method=what, params=(), parse=_as_it_came)
+        batch: _Batch[T] = _Batch((request,), self.agreement, ask_for_one)
+        outcomes: list[T | NoAgreement] = await self._agree_batch(batch)
+        (outcome,) = outcomes
+        if isinstance(outcome, NoAgreement):
+            raise outcome
+        return outcome
+
+    async def _agree_batch(self, batch: _Batch[T]) -> list[T | NoAgreement]:
         asked = self._choose()
         await self._poll(asked, batch)
         resting = tuple(client for client in self._endpoints if client not in asked)
         if resting and any(ballot.decided is None for ballot in batch.ballots):
             await self._poll(resting, batch)
         outcomes: list[T | NoAgreement] = []
-        for request, ballot in zip(requests, batch.ballots, strict=True):
+        for request, ballot in zip(batch.requests, batch.ballots, strict=True):
             if ballot.decided is None:
                 self._disagreed += 1
                 outcomes.append(self._no_agreement(request.method, ballot.describe()))
@@ -223,8 +252,8 @@ class RpcPool:
 
     async def _vote(self, client: EndpointClient, batch: _Batch[Any]) -> None:
         try:
-            answers = await client.ask(batch.requests)
-        except EndpointFailed as failure:
+            answers = await batch.ask(client)
+        except (EndpointFailed, Unusable) as failure:
             for ballot in batch.ballots:
                 ballot.abstain(client.name, str(failure))
         else:
@@ -287,6 +316,26 @@ class RpcPool:
             await enough.wait()
             nursery.cancel_scope.deadline = trio.current_time() + GRACE_SECONDS
         return tuple(values)
+
+
+async def fetch_chain_id(endpoint: Endpoint, *, timeout_seconds: float) -> ChainId:
+    """The chain that an endpoint says it serves: for whoever was given nothing but its address.
+
+    Raises `Unavailable` without its address.
+    """
+    request = RpcRequest(method="eth_chainId", params=(), parse=parse_quantity)
+    unknown = ChainId(0)  # asked for before anything is asked of a chain, so that it never counts
+    async with _open_http() as http:
+        client = EndpointClient(endpoint, unknown, http, timeout_seconds=timeout_seconds)
+        try:
+            (answer,) = await client.ask_any_chain((request,))
+            return ChainId(request.parse(answer))
+        except (EndpointFailed, Unusable) as error:
+            raise Unavailable(f"{endpoint.name} does not name its chain: it {error}") from None
+
+
+def _as_it_came(answer: Any) -> Any:
+    return answer
 
 
 @asynccontextmanager

@@ -86,6 +86,20 @@ class StorageRead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeRead:
+    """The code of an account, empty where it has none."""
+
+    account: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NonceRead:
+    """How many transactions an account has sent, or contracts it has created."""
+
+    account: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogsRead:
     """The events of one block, from `addresses` (empty: any), with `topics` (None: any) in their places."""
 
@@ -104,5 +118,5 @@ class Receipt:
     gas_used: int
 
 
-Read = CallRead | BalanceRead | StorageRead | LogsRead
+Read = CallRead | BalanceRead | StorageRead | CodeRead | NonceRead | LogsRead
 ReadValue = bytes | CallReverted | int | tuple[Log, ...]

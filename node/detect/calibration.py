@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
+from collections.abc import Sequence
 
 from node.detect.evidence import CERTAIN, Ppb
+from node.detect.shape import Count, parse
 
 
 class Calibration:
@@ -46,6 +48,30 @@ class Calibration:
     def state(self) -> list[int]:
         """What p-values depend on: how many were learned, then the place and score of each that counts."""
         return [self._learned, *(number for pair in self._recent for number in pair)]
+
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave. Raises `ValueError` with the place that has another shape."""
+        numbers = parse(state, list[Count])
+        if len(numbers) % 2 == 0:
+            raise ValueError("expected how many were learned, then pairs of a place and a score")
+        self._learned = numbers[0]
+        self._recent.extend(zip(numbers[1::2], numbers[2::2], strict=True))
+        require_rising(
+            [place for place, _ in self._recent], within=(self._learned - self._window, self._learned)
+        )
+        self._sorted = sorted(score for _, score in self._recent)
+        if self._sorted and not self._sorted[0]:
+            raise ValueError("expected scores above zero, which is only counted")
+
+
+def require_rising(places: Sequence[int], *, within: tuple[int, int]) -> None:
+    """Raises `ValueError` unless each place is above the one before, above the first bound and at most at the
+    last."""
+    before, last = within
+    for place in places:
+        if not before < place <= last:
+            raise ValueError(f"expected a place above {before} and at most {last}, came {place}")
+        before = place
 
 
 def round_up(numerator: int, denominator: int) -> Ppb:

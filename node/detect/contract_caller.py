@@ -9,12 +9,18 @@ daily, and attacks by accounts without code.
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter, count
+from node.detect.shape import Count, Selector, parse
 from node.trace import CallFrame, CallKind, TransactionTrace
+
+
+class _State(TypedDict):
+    direct: dict[Selector, Count]
+    by_contract: dict[Selector, Count]
 
 
 class ContractCaller(Detector):
@@ -56,6 +62,11 @@ class ContractCaller(Detector):
 
     def state(self) -> State:
         return {"direct": dict(self._direct), "by_contract": dict(self._by_contract)}
+
+    def restore(self, state: object) -> None:
+        parsed = parse(state, _State)
+        self._direct.update(parsed["direct"])
+        self._by_contract.update(parsed["by_contract"])
 
 
 def _entries_by_contract(transaction: TransactionTrace) -> list[CallFrame]:

@@ -8,7 +8,8 @@ A detector keeps three things apart, because the watch treats them differently:
 - `judge` compares one transaction with both, and changes neither.
 
 So a verdict is a function of the transactions before it. All numbers are integers. `state` is everything that
-`judge` depends on, as plain JSON values, so that a hash can name it.
+`judge` depends on, as plain JSON values, so that a hash can name it and a file can keep it; `restore` takes
+it back.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from consensus.errors import Reason, Refused
 from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter
 from node.trace import TransactionTrace
@@ -48,6 +50,18 @@ class Detector(ABC):
     @abstractmethod
     def state(self) -> State:
         """All that `judge` depends on, beside the parameters."""
+
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave, into a detector that has seen nothing.
+
+        Raises `ValueError` with the place in it that has another shape; unless it is written, `Refused`
+        (STATE_FOREIGN).
+        """
+        raise Refused(
+            Reason.STATE_FOREIGN,
+            f"the detector {self.name!r} cannot take learned state back; give it a `restore`, or learn and "
+            "judge in one run",
+        )
 
     def found(self, score: int, summary: str) -> Evidence:
         """Evidence in this detector's name."""

@@ -21,14 +21,17 @@ Logarithms are taken in decimal arithmetic of fixed precision, which gives the s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_CEILING, Context, Decimal
 from functools import lru_cache
 from typing import Final
 
 from consensus.alert import Level
+from node.detect.calibration import require_rising
 from node.detect.evidence import CERTAIN, PPB_IN_PPM, Evidence, Family, Ppb, Weighed
-from node.detect.policy import WHOLE_PPM, DetectionPolicy, HardEvidence
+from node.detect.policy import DetectionPolicy, HardEvidence
+from node.detect.shape import Count, Name, parse
+from node.detect.vocabulary import WHOLE_PPM
 
 _CONTEXT: Final = Context(prec=40)
 
@@ -76,6 +79,29 @@ class StrangePast:
                 for place, evidence in self._recent
             ),
         ]
+
+    def restore(self, state: object, families: Mapping[str, Family]) -> None:
+        """Take over what `state` gave; `families` are those of the policy's detectors. Raises `ValueError`
+        with the place that has another shape."""
+        learned, *rows = parse(state, list[Count | list[Name | Count]])
+        self._learned = parse(learned, Count)
+        for row in rows:
+            place, *told = parse(row, list[Name | Count])
+            self._recent.append((parse(place, Count), parse_evidence(told, families)))
+        require_rising(
+            [place for place, _ in self._recent], within=(self._learned - self._window, self._learned)
+        )
+
+
+def parse_evidence(told: Sequence[object], families: Mapping[str, Family]) -> tuple[Evidence, ...]:
+    """Evidence from detectors and scores in turn, without the sentences, which no judgement depends on.
+    Raises `ValueError` with the place that has another shape."""
+    evidence = []
+    for detector, score in zip(parse(told[::2], list[Name]), parse(told[1::2], list[Count]), strict=True):
+        if detector not in families or not score:
+            raise ValueError(f"expected a detector of the policy and a score above zero, came {detector!r}")
+        evidence.append(Evidence(detector=detector, family=families[detector], score=score, summary=""))
+    return tuple(evidence)
 
 
 @lru_cache(maxsize=4096)

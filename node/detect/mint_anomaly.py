@@ -10,14 +10,20 @@ tokens that mint without a transfer.
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 from consensus.types import Bps
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter, bps, count
 from node.detect.scale import HIGHEST_BPS, WHOLE_BPS
+from node.detect.shape import Count, Name, parse
 from node.trace import ZERO_ACCOUNT, Account, Token, TransactionTrace
+
+
+class _State(TypedDict):
+    watched: list[Name]
+    supplies: dict[Name, tuple[Count, Count]]
 
 
 class MintAnomaly(Detector):
@@ -68,3 +74,10 @@ class MintAnomaly(Detector):
             "watched": sorted(self._watched),
             "supplies": {token: [self._supplies[token], n] for token, n in sorted(self._mints.items())},
         }
+
+    def restore(self, state: object) -> None:
+        parsed = parse(state, _State)
+        self._watched = dict.fromkeys(Account(each) for each in parsed["watched"])
+        for token, (supply, mints) in parsed["supplies"].items():
+            self._supplies[Token(Account(token))] = supply
+            self._mints[Token(Account(token))] = mints

@@ -12,16 +12,21 @@ Misses: an attack by calls in a usual order with unusual arguments; `value` and 
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
+
+import msgspec
 
 from node.detect.detector import Detector, State
 from node.detect.evidence import Evidence, Family
+from node.detect.shape import parse
 from node.trace import Account, Slot, TransactionTrace
 
 Edge = tuple[str, str, str]
 """Relation, the node it leads from, the node it leads to; a node is `selector@role`."""
 
 START: Final = "start"
+
+_Written = Annotated[str, msgspec.Meta(pattern=r"^(holds|then) [!-~]{1,96} [!-~]{1,96}\Z")]
 
 
 class NovelFlow(Detector):
@@ -45,6 +50,11 @@ class NovelFlow(Detector):
 
     def state(self) -> State:
         return [" ".join(edge) for edge in sorted(self._known)]
+
+    def restore(self, state: object) -> None:
+        for written in parse(state, list[_Written]):
+            relation, source, target = written.split(" ")
+            self._known[(relation, source, target)] = None
 
 
 def compute_edges(transaction: TransactionTrace) -> tuple[Edge, ...]:

@@ -7,27 +7,29 @@ hash. It names no protocol: what is usual is learned from each protocol's own hi
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from consensus.alert import Level
 from consensus.fields import keccak256
 from consensus.types import PolicyHash
 from node.detect.catalogue import detector_names, find_detector, find_package
-from node.detect.evidence import Family
-from node.detect.parameter import Parameter
-from node.evaluate.document import Node, parse_file, read_document
-
-DETECTION_FORMAT: Final = 1
-MAX_HARD_RULES: Final = 32
-MAX_SETTLE_BLOCKS: Final = 100_000
-MAX_CALIBRATION_TRANSACTIONS: Final = 1_000_000
-WHOLE_PPM: Final = 1_000_000
-
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,47}", re.ASCII)
+from node.detect.vocabulary import (
+    DETECTION,
+    DETECTION_FORMAT,
+    HARD,
+    LEARNING,
+    LEVEL,
+    LEVELS,
+    SCORE,
+    SCORES,
+    parameters_table,
+)
+from node.evaluate.document import Node, read_document
+from node.evaluate.includes import parse_file
+from node.evaluate.problems import Problems, collected, did_you_mean
+from node.evaluate.vocabulary import NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,69 +107,80 @@ class DetectionPolicy:
 
 
 def read_detection_policy(path: Path) -> DetectionPolicy:
-    """The policy in a file. Raises `Refused` (POLICY_INVALID); the message starts with the file's path."""
-    return parse_file(path, parse_detection_policy)
+    """The policy in a file and those that it includes. Raises `Refused`; the message starts with the path."""
+    return parse_file(path, parse_detection_document)
 
 
 def parse_detection_policy(content: bytes) -> DetectionPolicy:
-    """The policy in the bytes of a file. Raises `Refused` (POLICY_INVALID)."""
-    fields = read_document(content).fields(
-        required=("tocsin_detection", "name", "version", "learning", "levels", "hard", "detectors")
-    )
-    fields["tocsin_detection"].integer(least=DETECTION_FORMAT, most=DETECTION_FORMAT)
-    learning = fields["learning"].fields(required=("settle_blocks", "calibration_transactions", "common_ppm"))
-    detectors = _parse_detectors(fields["detectors"])
-    return DetectionPolicy(
-        name=_parse_name(fields["name"], fields["name"].text()),
-        version=fields["version"].integer(least=1, most=2**32 - 1),
-        settle_blocks=learning["settle_blocks"].integer(least=0, most=MAX_SETTLE_BLOCKS),
-        calibration_transactions=learning["calibration_transactions"].integer(
-            least=100, most=MAX_CALIBRATION_TRANSACTIONS
-        ),
-        common_ppm=learning["common_ppm"].integer(least=1, most=WHOLE_PPM),
-        levels=_parse_levels(fields["levels"]),
-        hard=_parse_hard(fields["hard"], detectors),
-        detectors=detectors,
-        plugins={name: package for name in detectors if (package := find_package(name)) is not None},
-    )
+    """The policy in the bytes of a file. Raises `DocumentRefused` (POLICY_INVALID)."""
+    return parse_detection_document(read_document(content))
 
 
-def _parse_detectors(node: Node) -> dict[str, dict[str, int]]:
+def parse_detection_document(root: Node) -> DetectionPolicy:
+    """The policy in a document. Raises `DocumentRefused` with everything that is wrong in it."""
+    with collected() as problems:
+        entry = DETECTION.entry(root, problems)
+        if "include" in entry:
+            problems.add(entry.nodes["include"].key_refusal("only a file can include others; give its path"))
+        sections = entry.nodes
+        learning = LEARNING.entry(sections["learning"], problems) if "learning" in sections else None
+        detectors = _parse_detectors(sections["detectors"], problems) if "detectors" in sections else {}
+        levels = _parse_levels(sections["levels"], problems) if "levels" in sections else ()
+        hard = _parse_hard(sections["hard"], detectors, problems) if "hard" in sections else ()
+        problems.settle()
+        assert learning is not None
+        return DetectionPolicy(
+            name=entry.text("name"),
+            version=entry.whole("version"),
+            settle_blocks=learning.whole("settle_blocks"),
+            calibration_transactions=learning.whole("calibration_transactions"),
+            common_ppm=learning.whole("common_ppm"),
+            levels=levels,
+            hard=hard,
+            detectors=detectors,
+            plugins={name: package for name in detectors if (package := find_package(name)) is not None},
+        )
+
+
+def _parse_detectors(node: Node, problems: Problems) -> dict[str, dict[str, int]]:
     detectors: dict[str, dict[str, int]] = {}
-    for name, entry in node.entries().items():
-        detector = find_detector(name) if _NAME.fullmatch(name) else None
+    for name, each in node.entries().items():
+        detector = find_detector(name) if NAME.fullmatch(name) else None
         if detector is None:
-            known = ", ".join(detector_names())
-            raise entry.refusal(
-                f"no detector is called {name[:48]!r}; there are {known}. One of another package must be "
-                "installed beside this one"
+            known = detector_names()
+            problems.add(
+                each.key_refusal(
+                    f"no detector is called {name[:48]!r}{did_you_mean(name, known)}; there are "
+                    f"{', '.join(known)}. One of another package must be installed beside this one"
+                )
             )
-        parameters = detector.parameters
-        values = entry.fields(required=tuple(each.name for each in parameters))
-        detectors[name] = {each.name: _parse_parameter(values[each.name], each) for each in parameters}
-    if not detectors:
-        raise node.refusal("a policy without detectors sees nothing; write at least one")
+            continue
+        entry = parameters_table(detector).entry(each, problems)
+        detectors[name] = {key: entry.whole(key) for key in entry.values}
+    if not node.entries():
+        problems.add(node.refusal("a policy without detectors sees nothing; write at least one"))
     return detectors
 
 
-def _parse_parameter(node: Node, parameter: Parameter) -> int:
-    return node.integer(least=parameter.least, most=parameter.most)
-
-
-def _parse_levels(node: Node) -> tuple[LevelRule, ...]:
-    fields = node.fields(required=tuple(level.name.lower() for level in Level))
+def _parse_levels(node: Node, problems: Problems) -> tuple[LevelRule, ...]:
+    fields = LEVELS.entry(node, problems)
     rules: list[LevelRule] = []
     for level in Level:
-        entry = fields[level.name.lower()].fields(required=("alone_ppm", "agreed_ppm", "families"))
+        each = fields.nodes.get(level.name.lower())
+        entry = LEVEL.entry(each, problems) if each is not None else None
+        if each is None or entry is None or not entry.is_whole:
+            continue
         rule = LevelRule(
             level=level,
-            alone_ppm=entry["alone_ppm"].integer(least=0, most=WHOLE_PPM),
-            agreed_ppm=entry["agreed_ppm"].integer(least=0, most=WHOLE_PPM),
-            families=entry["families"].integer(least=2, most=len(Family)),
+            alone_ppm=entry.whole("alone_ppm"),
+            agreed_ppm=entry.whole("agreed_ppm"),
+            families=entry.whole("families"),
         )
         if rules and not _is_harder(rule, rules[-1]):
-            raise fields[level.name.lower()].refusal(
-                f"a harder level must not be easier to reach than {rules[-1].level.name.lower()}"
+            problems.add(
+                each.key_refusal(
+                    f"a harder level must not be easier to reach than {rules[-1].level.name.lower()}"
+                )
             )
         rules.append(rule)
     return tuple(rules)
@@ -181,36 +194,17 @@ def _is_harder(rule: LevelRule, easier: LevelRule) -> bool:
     )
 
 
-def _parse_hard(node: Node, detectors: Mapping[str, object]) -> tuple[HardEvidence, ...]:
-    entries = node.entries()
-    if len(entries) > MAX_HARD_RULES:
-        raise node.refusal(f"at most {MAX_HARD_RULES} entries are read, {len(entries)} came")
-    return tuple(
-        HardEvidence(
-            name=_parse_name(entry, name),
-            least_scores=tuple(
-                (_require_declared(value, detector, detectors), value.integer(least=1, most=10**9))
-                for detector, value in sorted(_require_some(entry).items())
-            ),
-        )
-        for name, entry in sorted(entries.items())
-    )
-
-
-def _require_some(entry: Node) -> dict[str, Node]:
-    scores = entry.entries()
-    if not scores:
-        raise entry.refusal("without a detector this would always hold; write `detector: least score`")
-    return scores
-
-
-def _require_declared(node: Node, detector: str, detectors: Mapping[str, object]) -> str:
-    if detector not in detectors:
-        raise node.refusal(f"{detector[:48]!r} is not used; declare it under `detectors:`")
-    return detector
-
-
-def _parse_name(node: Node, name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise node.refusal("a name starts with a-z and has at most 48 characters out of a-z, 0-9, _ and -")
-    return name
+def _parse_hard(node: Node, detectors: Mapping[str, object], problems: Problems) -> tuple[HardEvidence, ...]:
+    hard: list[HardEvidence] = []
+    for name, each in sorted(HARD.named(node, problems)):
+        scores: list[tuple[str, int]] = []
+        for detector, value in sorted(SCORES.named(each, problems)):
+            if detector not in detectors:
+                near = did_you_mean(detector, detectors)
+                problems.add(
+                    value.key_refusal(f"{detector[:48]!r} is not used{near}; declare it under `detectors:`")
+                )
+            with problems.caught():
+                scores.append((detector, SCORE.read(value)))
+        hard.append(HardEvidence(name=name, least_scores=tuple(scores)))
+    return tuple(hard)

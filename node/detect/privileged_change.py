@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypedDict
 
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter, count
+from node.detect.shape import Count, Name, Place, as_place, parse
 from node.trace import Account, Slot, TransactionTrace
 
 PLAIN_SLOTS: Final = 1 << 16
@@ -29,6 +30,11 @@ ERC1967_SLOTS: Final = frozenset(
         0xA3F0AD74E5423AEBFD80D3EF4346578335A9A72AEAEE59FF6CB3582B35133D50,  # beacon
     }
 )
+
+
+class _State(TypedDict):
+    calls: dict[Name, Count]
+    written_at: dict[Place, tuple[Count, Count, Count]]
 
 
 class PrivilegedChange(Detector):
@@ -92,6 +98,15 @@ class PrivilegedChange(Detector):
                 for (contract, slot), at in sorted(self._written_at.items())
             },
         }
+
+    def restore(self, state: object) -> None:
+        parsed = parse(state, _State)
+        self._calls.update({Account(contract): calls for contract, calls in parsed["calls"].items()})
+        for written, (at, writes, longest) in parsed["written_at"].items():
+            place = as_place(written)
+            self._written_at[place] = at
+            self._writes[place] = writes
+            self._longest[place] = longest
 
     def _is_cold(self, contract: Account, slot: Slot) -> bool:
         written_at = self._written_at.get((contract, slot))

@@ -9,14 +9,19 @@ by others.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+import msgspec
 
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
+from node.detect.shape import parse
 from node.trace import TransactionTrace
 
 Pair = tuple[str, str]
 """Selector of the outer frame, selector of the one within."""
+
+_Written = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{0,64} [!-~]{0,64}\Z")]
 
 
 class Reentrancy(Detector):
@@ -44,6 +49,11 @@ class Reentrancy(Detector):
 
     def state(self) -> State:
         return [" ".join(pair) for pair in sorted(self._known)]
+
+    def restore(self, state: object) -> None:
+        for written in parse(state, list[_Written]):
+            outer, inner = written.split(" ")
+            self._known[(outer, inner)] = None
 
 
 def find_pairs(transaction: TransactionTrace) -> dict[Pair, str]:

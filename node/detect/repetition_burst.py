@@ -13,6 +13,7 @@ from typing import ClassVar
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter, count
+from node.detect.shape import Count, parse
 from node.trace import Account, TransactionTrace
 
 
@@ -43,6 +44,9 @@ class RepetitionBurst(Detector):
 
     def state(self) -> State:
         return self._most
+
+    def restore(self, state: object) -> None:
+        self._most = parse(state, Count)
 
 
 def _count_calls(transaction: TransactionTrace) -> Counter[tuple[Account, str]]:

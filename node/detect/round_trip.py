@@ -11,14 +11,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 from consensus.types import Bps
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter, bps
 from node.detect.scale import WHOLE_BPS
+from node.detect.shape import Count, Name, Pair, as_holding, parse
 from node.trace import Account, Holding, TransactionTrace
+
+
+class _State(TypedDict):
+    watched: list[Name]
+    balances: dict[Pair, Count]
 
 
 class RoundTrip(Detector):
@@ -67,6 +73,11 @@ class RoundTrip(Detector):
                 if units
             },
         }
+
+    def restore(self, state: object) -> None:
+        parsed = parse(state, _State)
+        self._watched = dict.fromkeys(Account(each) for each in parsed["watched"])
+        self._balances.update({as_holding(pair): units for pair, units in parsed["balances"].items()})
 
 
 def _sold(holding: Holding, net: Mapping[Holding, int], came: Mapping[Holding, int]) -> bool:

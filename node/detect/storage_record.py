@@ -20,6 +20,8 @@ from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter, bps, count
 from node.detect.privileged_change import PLAIN_SLOTS
 from node.detect.scale import HIGHEST_BPS, SMALL, WHOLE_BPS
+from node.detect.shape import Count, as_place, parse
+from node.detect.shape import Place as WrittenPlace
 from node.trace import Account, Slot, TransactionTrace
 
 Place = tuple[Account, Slot]
@@ -63,6 +65,11 @@ class StorageRecord(Detector):
             f"{contract} {slot:#x}": [self._largest[(contract, slot)], writes]
             for (contract, slot), writes in sorted(self._writes.items())
         }
+
+    def restore(self, state: object) -> None:
+        for written, (largest, writes) in parse(state, dict[WrittenPlace, tuple[Count, Count]]).items():
+            self._largest[as_place(written)] = largest
+            self._writes[as_place(written)] = writes
 
 
 def largest_written(transaction: TransactionTrace) -> dict[Place, int]:

@@ -9,14 +9,20 @@ millions come in before they go out. Cost: one step for each transfer. Misses: t
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 from consensus.types import Bps
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter, bps, count
 from node.detect.scale import HIGHEST_BPS, WHOLE_BPS
+from node.detect.shape import Count, Name, parse
 from node.trace import Account, Token, TransactionTrace
+
+
+class _State(TypedDict):
+    watched: list[Name]
+    tokens: dict[Name, tuple[Count, Count]]
 
 
 class VolumeRecord(Detector):
@@ -61,6 +67,13 @@ class VolumeRecord(Detector):
                 token: [self._largest[token], count] for token, count in sorted(self._movements.items())
             },
         }
+
+    def restore(self, state: object) -> None:
+        parsed = parse(state, _State)
+        self._watched = dict.fromkeys(Account(each) for each in parsed["watched"])
+        for token, (largest, movements) in parsed["tokens"].items():
+            self._largest[Token(Account(token))] = largest
+            self._movements[Token(Account(token))] = movements
 
     def _largest_movements(self, transaction: TransactionTrace) -> dict[Token, int]:
         largest: dict[Token, int] = {}

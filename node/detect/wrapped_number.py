@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
 from node.detect.scale import SMALL
+from node.detect.shape import Name, parse
 from node.trace import Account, Slot, TransactionTrace
 
 LARGEST: Final = (1 << 256) - 1
@@ -42,6 +43,9 @@ class WrappedNumber(Detector):
 
     def state(self) -> State:
         return sorted(self._wrapping)
+
+    def restore(self, state: object) -> None:
+        self._wrapping = dict.fromkeys(Account(each) for each in parse(state, list[Name]))
 
 
 def find_wraps(transaction: TransactionTrace) -> tuple[tuple[Account, Slot], ...]:

@@ -8,21 +8,20 @@ every scalar stays the text that was written; the caller decides what it means a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol
 
 import yaml
 
-from consensus.errors import Reason, Refused
+from node.evaluate.problems import DocumentRefused, Place, Problem, did_you_mean
 
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 MAX_DOCUMENT_NODES: Final = 20_000
 MAX_DOCUMENT_DEPTH: Final = 12
 
-_INTEGER: Final = re.compile(r"(0|[1-9][0-9]*(_[0-9]+)*)", re.ASCII)
-Parsed = TypeVar("Parsed")
+INTEGER: Final = re.compile(r"(0|[1-9][0-9]*(_[0-9]+)*)", re.ASCII)
+_LINE_END: Final = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")  # as YAML counts lines
 
 # int() takes time square in the digits; 2**512 has 155 of them.
 _MAX_INTEGER_CHARACTERS: Final = 256
@@ -30,14 +29,21 @@ _MAX_INTEGER_CHARACTERS: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """Something in the file: where it stands, and what it is called on the way from the root."""
+    """Something in the file: where it stands, where its key does, and its name on the way from the root."""
 
     path: str
-    line: int
+    place: Place
+    key: Place
 
-    def refusal(self, message: str) -> Refused:
-        """The error that says what is wrong here."""
-        return Refused(Reason.POLICY_INVALID, f"line {self.line}: {self.path or 'the document'}: {message}")
+    def refusal(self, message: str) -> DocumentRefused:
+        """The error that says what is wrong with this value."""
+        return DocumentRefused.of(
+            Problem(place=self.place, path=self.path or "the document", message=message)
+        )
+
+    def key_refusal(self, message: str) -> DocumentRefused:
+        """The error that says what is wrong with this value's key."""
+        return DocumentRefused.of(Problem(place=self.key, path=self.path or "the document", message=message))
 
     def text(self) -> str:
         """This node as non-empty text."""
@@ -50,7 +56,7 @@ class Node:
     def integer(self, *, least: int, most: int) -> int:
         """This node as a decimal integer within both bounds."""
         written = self.text()
-        if len(written) > _MAX_INTEGER_CHARACTERS or not _INTEGER.fullmatch(written):
+        if len(written) > _MAX_INTEGER_CHARACTERS or not INTEGER.fullmatch(written):
             raise self.refusal(f"expected a whole number from {least} to {most}, came {_shown(written)}")
         value = int(written)
         if not least <= value <= most:
@@ -74,11 +80,21 @@ class Node:
         entries = self.entries()
         for key, node in entries.items():
             if key not in required and key not in optional:
-                raise node.refusal(f"unknown key; the keys here are {', '.join((*required, *optional))}")
+                raise node.unknown_key(key, (*required, *optional))
         for key in required:
             if key not in entries:
-                raise self.refusal(f"the key `{key}` is missing; write `{key}: …`")
+                raise self.missing_key(key)
         return entries
+
+    def unknown_key(self, key: str, known: Collection[str]) -> DocumentRefused:
+        """The error for this node's key, which is none of those known."""
+        return self.key_refusal(
+            f"unknown key{did_you_mean(key, known)}; the keys here are {', '.join(known)}"
+        )
+
+    def missing_key(self, key: str) -> DocumentRefused:
+        """The error for a key that this map should have."""
+        return self.key_refusal(f"the key `{key}` is missing; write `{key}: …`")
 
     def kind(self) -> str:
         return {MapNode: "a map", ListNode: "a list", TextNode: "a single value"}.get(type(self), "nothing")
@@ -87,6 +103,44 @@ class Node:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextNode(Node):
     value: str
+    written: str
+    """The value as it stands in the file, with quotes or the header of a block."""
+
+    def place_of(self, offset: int) -> Place:
+        """Where the character at `offset` of the value stands in the file.
+
+        Folding changes blanks alone, so the characters that are none are counted. Where something else was
+        changed too, as by an escape in quotes, it is the place of the whole value.
+        """
+        body, skipped = _body(self.written)
+        wanted = sum(not each.isspace() for each in self.value[:offset])
+        ends_after = offset >= len(self.value.rstrip())
+        if [each for each in body if not each.isspace()] != [
+            each for each in self.value if not each.isspace()
+        ]:
+            return self.place
+        position = last = 0
+        for position, character in enumerate(body):
+            if character.isspace():
+                continue
+            if wanted == 0:
+                break
+            wanted -= 1
+            last = position + 1
+        before = self.written[: skipped + (last if ends_after else position)]
+        lines = _LINE_END.split(before)
+        column = len(lines[-1]) + (self.place.column if len(lines) == 1 else 1)
+        return Place(file=self.place.file, line=self.place.line + len(lines) - 1, column=column)
+
+
+def _body(written: str) -> tuple[str, int]:
+    """A scalar without its quotes or its block's header, and how many characters that left out."""
+    if written[:1] in ("'", '"'):
+        return written[1:-1], 1
+    if written[:1] in ("|", ">"):
+        header = _LINE_END.search(written)
+        return (written[header.end() :], header.end()) if header else ("", len(written))
+    return written, 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,58 +153,46 @@ class MapNode(Node):
     values: dict[str, Node]
 
 
-def parse_file(path: Path, parse: Callable[[bytes], Parsed]) -> Parsed:
-    """What `parse` makes of a file, of which no more is read than a document may have.
+def read_document(content: bytes, *, file: str = "") -> Node:
+    """The tree of one YAML document. Raises `DocumentRefused` for more than maps, lists and text.
 
-    Raises `Refused`; the message starts with the file's path.
+    `file` is how the document is called in the places that errors name.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_DOCUMENT_BYTES + 1)
-    except OSError as error:
-        raise Refused(Reason.POLICY_INVALID, f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        return parse(content)
-    except Refused as error:
-        raise Refused(error.reason, f"{path}: {error.message}") from None
-
-
-def read_document(content: bytes) -> Node:
-    """The tree of one YAML document. Raises `Refused` (POLICY_INVALID) for more than maps, lists and text."""
+    start = Place(file=file, line=1, column=1)
     if len(content) > MAX_DOCUMENT_BYTES:
-        raise Refused(
-            Reason.POLICY_INVALID,
+        raise _refusal(
+            start,
             f"the file has {len(content)} bytes, at most {MAX_DOCUMENT_BYTES} are read; split the policy",
         )
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Refused(
-            Reason.POLICY_INVALID, f"byte {error.start} is not UTF-8; save the file as UTF-8"
-        ) from None
+        raise _refusal(start, f"byte {error.start} is not UTF-8; save the file as UTF-8") from None
     try:
-        _require_plain(text)
+        _require_plain(text, file)
         root = yaml.compose(text, Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise Refused(Reason.POLICY_INVALID, f"line {line}: this is not YAML: {error.problem}") from None
+        place = _place(error.problem_mark, file) if error.problem_mark else start
+        raise _refusal(place, f"this is not YAML: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise Refused(Reason.POLICY_INVALID, f"this is not YAML: {error}") from None
+        raise _refusal(start, f"this is not YAML: {error}") from None
     if root is None:
-        raise Refused(Reason.POLICY_INVALID, "the file is empty; start from deploy/policies/example.yaml")
-    return _convert(root, path="")
+        raise _refusal(start, "the file is empty; start from deploy/policies/example.yaml")
+    return _Converter(text.removeprefix("\ufeff"), file).convert(
+        root, path="", key=_place(root.start_mark, file)
+    )
 
 
-def _require_plain(text: str) -> None:
+def _require_plain(text: str, file: str) -> None:
     """Refuse, event by event and so in bounded memory, what must not even be composed into a tree."""
     nodes = depth = documents = 0
     for event in yaml.parse(text, Loader=yaml.BaseLoader):
-        line = event.start_mark.line + 1 if event.start_mark else 1
+        place = _place(event.start_mark, file) if event.start_mark else Place(file=file, line=1, column=1)
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
                 raise _refusal(
-                    line, "a second document starts here; write one policy per file, without `---`"
+                    place, "a second document starts here; write one policy per file, without `---`"
                 )
         if not isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
             continue
@@ -159,42 +201,66 @@ def _require_plain(text: str) -> None:
             continue
         nodes += 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise _refusal(line, "anchors and aliases (&, *) are not read; write the value out")
+            raise _refusal(place, "anchors and aliases (&, *) are not read; write the value out")
         tag = getattr(event, "tag", None)
         if tag:
-            raise _refusal(line, f"tags are not read; write the value without {tag}")
+            raise _refusal(place, f"tags are not read; write the value without {tag}")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         if nodes > MAX_DOCUMENT_NODES:
-            raise _refusal(line, f"more than {MAX_DOCUMENT_NODES} values; split the policy")
+            raise _refusal(place, f"more than {MAX_DOCUMENT_NODES} values; split the policy")
         if depth > MAX_DOCUMENT_DEPTH:
-            raise _refusal(line, f"nested deeper than {MAX_DOCUMENT_DEPTH} levels; a policy needs five")
+            raise _refusal(place, f"nested deeper than {MAX_DOCUMENT_DEPTH} levels; a policy needs five")
 
 
-def _convert(node: yaml.Node, *, path: str) -> Node:
-    line = node.start_mark.line + 1
-    if isinstance(node, yaml.ScalarNode):
-        return TextNode(path=path, line=line, value=str(node.value).strip())
-    if isinstance(node, yaml.SequenceNode):
-        values = tuple(_convert(each, path=f"{path}[{position}]") for position, each in enumerate(node.value))
-        return ListNode(path=path, line=line, values=values)
-    entries: dict[str, Node] = {}
-    for key_node, value_node in node.value:
-        key_line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode) or not key_node.value:
-            raise _refusal(key_line, "a key must be a plain name; write `name: value`")
-        key = str(key_node.value)
-        key_path = f"{path}.{_shortened(key)}" if path else _shortened(key)
-        if key in entries:
-            raise _refusal(
-                key_line, f"{key_path}: written twice, first on line {entries[key].line}; keep one"
+class _Converter:
+    """From PyYAML's nodes to ours."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self._text, self._file = text, file
+
+    def convert(self, node: yaml.Node, *, path: str, key: Place | None) -> Node:
+        place = _place(node.start_mark, self._file)
+        key = key or place
+        if isinstance(node, yaml.ScalarNode):
+            written = self._text[node.start_mark.index : node.end_mark.index]
+            return TextNode(path=path, place=place, key=key, value=str(node.value).strip(), written=written)
+        if isinstance(node, yaml.SequenceNode):
+            values = tuple(
+                self.convert(each, path=f"{path}[{position}]", key=None)
+                for position, each in enumerate(node.value)
             )
-        entries[key] = _convert(value_node, path=key_path)
-    return MapNode(path=path, line=line, values=entries)
+            return ListNode(path=path, place=place, key=key, values=values)
+        return MapNode(path=path, place=place, key=key, values=self._entries(node, path))
+
+    def _entries(self, node: yaml.Node, path: str) -> dict[str, Node]:
+        entries: dict[str, Node] = {}
+        for key_node, value_node in node.value:
+            place = _place(key_node.start_mark, self._file)
+            if not isinstance(key_node, yaml.ScalarNode) or not key_node.value:
+                raise _refusal(place, "a key must be a plain name; write `name: value`")
+            key = str(key_node.value)
+            key_path = f"{path}.{_shortened(key)}" if path else _shortened(key)
+            if key in entries:
+                first = entries[key].key.line
+                raise _refusal(place, f"written twice, first on line {first}; keep one", path=key_path)
+            entries[key] = self.convert(value_node, path=key_path, key=place)
+        return entries
 
 
-def _refusal(line: int, message: str) -> Refused:
-    return Refused(Reason.POLICY_INVALID, f"line {line}: {message}")
+class _Mark(Protocol):
+    """Where PyYAML stands, counted from 0."""
+
+    line: int
+    column: int
+
+
+def _place(mark: _Mark, file: str) -> Place:
+    return Place(file=file, line=mark.line + 1, column=mark.column + 1)
+
+
+def _refusal(place: Place, message: str, *, path: str = "") -> DocumentRefused:
+    return DocumentRefused.of(Problem(place=place, path=path, message=message))
 
 
 def _shortened(text: str) -> str:

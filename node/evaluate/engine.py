@@ -20,17 +20,17 @@ keeps 128 blocks of state answers Unknown for a longer window, until it has seen
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from consensus.errors import Reason, Refused, Unavailable
-from consensus.types import BlockHash, BlockNumber
-from node.evaluate.expressions import Read, Undefined, compute_truth, reads_of
+from consensus.types import BlockNumber
+from node.evaluate.expressions import Read, Undefined
 from node.evaluate.findings import Anchor, Finding, Question, Unknown, compute_evidence_hash, observe
+from node.evaluate.judging import Judge
 from node.evaluate.policy import Policy, Rule
 from node.evaluate.recent import Recent
-from node.evaluate.signals import Signal
-from node.evaluate.views import View
+from node.evaluate.views import View, Wants
 
 # Room in the caches beyond what one branch needs, for the blocks of a reorganisation.
 SPARE_BLOCKS = 64
@@ -53,15 +53,14 @@ class Engine:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._signals = {signal.name: signal for signal in policy.signals}
-        self._reads = {rule.name: tuple(sorted(reads_of(rule.condition))) for rule in policy.rules}
-        deepest = max((read.blocks_ago for reads in self._reads.values() for read in reads), default=0)
+        self._judges = {rule.name: Judge.of(rule.condition) for rule in policy.rules}
+        reads = {read for judge in self._judges.values() for read in judge.reads}
+        deepest = max((read.blocks_ago for read in reads), default=0)
+        self._names = tuple(sorted({read.signal for read in reads if read.blocks_ago == 0}))
         longest = max(rule.cooldown_blocks for rule in policy.rules)
-        self._values: Recent[tuple[BlockHash, str], int | Undefined] = Recent(
-            max(1, len(self._signals)) * (deepest + SPARE_BLOCKS)
-        )
-        self._truths: Recent[tuple[BlockHash, str], bool | Undefined] = Recent(
-            len(policy.rules) * (longest + SPARE_BLOCKS)
-        )
+        # by block, then by the name of the signal or rule
+        self._values: Recent[int | Undefined] = Recent(deepest + SPARE_BLOCKS)
+        self._truths: Recent[bool | Undefined] = Recent(longest + SPARE_BLOCKS)
         self._blocks_evaluated = 0
         self._last_block_number: BlockNumber | None = None
         self._findings = 0
@@ -74,7 +73,7 @@ class Engine:
         """
         self._require_chain(view)
         try:
-            await self._prefetch(self.policy.rules, view)
+            await self._prefetch(view)
         except Unavailable as error:
             outcomes: Iterable[Finding | Unknown | None] = [
                 _unavailable(rule, view, error) for rule in self.policy.rules
@@ -115,7 +114,7 @@ class Engine:
             last_block_number=self._last_block_number,
             findings=self._findings,
             unknowns=dict(self._unknowns),
-            cached_values=len(self._values) + len(self._truths),
+            cached_values=sum(len(row) for cache in (self._values, self._truths) for row in cache.rows()),
         )
 
     async def _judge(self, rule: Rule, view: View) -> Finding | Unknown | None:
@@ -149,7 +148,8 @@ class Engine:
 
     async def _finding(self, rule: Rule, view: View) -> Finding:
         anchor = Anchor.of(view.ref)
-        observations = observe(await self._values_of(rule, view))
+        reads = self._judges[rule.name].reads
+        observations = observe(dict(zip(reads, await self._values_of(rule, view), strict=True)))
         return Finding(
             rule=rule.name,
             anchor=anchor,
@@ -158,45 +158,49 @@ class Engine:
         )
 
     async def _truth(self, rule: Rule, view: View) -> bool | Undefined:
-        key = (view.ref.hash, rule.name)
-        truth = self._truths.get(key)
+        row = self._truths.row(view.ref.hash)
+        truth = row.get(rule.name)
         if truth is None:
-            truth = compute_truth(rule.condition, await self._values_of(rule, view))
-            self._truths.put(key, truth)
+            truth = self._judges[rule.name].truth(await self._values_of(rule, view))
+            row[rule.name] = truth
         return truth
 
-    async def _values_of(self, rule: Rule, view: View) -> dict[Read, int | Undefined]:
+    async def _values_of(self, rule: Rule, view: View) -> list[int | Undefined]:
         """A value for each of the rule's reads, needed or not: the evidence names them all."""
-        values: dict[Read, int | Undefined] = {}
-        for blocks_ago in sorted({read.blocks_ago for read in self._reads[rule.name]}):
-            reads = [read for read in self._reads[rule.name] if read.blocks_ago == blocks_ago]
-            if view.ref.number < blocks_ago:
-                values.update((read, _before_genesis(read, view)) for read in reads)
-                continue
-            then = await view.ancestor(blocks_ago) if blocks_ago else view
-            signals = [self._signals[read.signal] for read in reads]
-            await self._prefetch_signals(signals, then)
-            for read, signal in zip(reads, signals, strict=True):
-                values[read] = await self._value(signal, then)
+        values: list[int | Undefined] = []
+        then, row, ago = view, self._values.row(view.ref.hash), 0
+        reads = self._judges[rule.name].reads
+        fetched = -1
+        for read in reads:
+            if read.blocks_ago != ago:
+                ago = read.blocks_ago
+                if view.ref.number < ago:
+                    values.append(_before_genesis(read, view))
+                    ago = -1
+                    continue
+                then = await view.ancestor(ago)
+                row = self._values.row(then.ref.hash)
+            value = row.get(read.signal)
+            if value is None:
+                if fetched != ago:
+                    own = {each.signal for each in reads if each.blocks_ago == ago}
+                    await self._fetch(sorted(own - row.keys()), then)
+                    fetched = ago
+                value = row[read.signal] = await self._signals[read.signal].read(then)
+            values.append(value)
         return values
 
-    async def _value(self, signal: Signal, view: View) -> int | Undefined:
-        key = (view.ref.hash, signal.name)
-        value = self._values.get(key)
-        if value is None:
-            value = await _read(signal, view)
-            self._values.put(key, value)
-        return value
-
-    async def _prefetch(self, rules: Iterable[Rule], view: View) -> None:
+    async def _prefetch(self, view: View) -> None:
         """One round trip for everything that the rules read at this very block."""
-        names = {read.signal for rule in rules for read in self._reads[rule.name] if read.blocks_ago == 0}
-        await self._prefetch_signals([self._signals[name] for name in sorted(names)], view)
+        row = self._values.row(view.ref.hash)
+        await self._fetch([name for name in self._names if name not in row], view)
 
-    async def _prefetch_signals(self, signals: Iterable[Signal], view: View) -> None:
-        missing = [each for each in signals if self._values.get((view.ref.hash, each.name)) is None]
-        if len(missing) > 1:
-            await view.prefetch([(each.to, each.calldata) for each in missing])
+    async def _fetch(self, names: Sequence[str], view: View) -> None:
+        wants = Wants()
+        for name in names:
+            wants |= self._signals[name].wants()
+        if len(wants) > 1:
+            await view.prefetch(wants.calls, slots=wants.slots, balances=wants.balances, events=wants.events)
 
     def _require_chain(self, view: View) -> None:
         if view.ref.chain_id != self.policy.source_chain_id:
@@ -214,16 +218,6 @@ class Engine:
                 self._unknowns[each.reason] += 1
             else:
                 self._findings += 1
-
-
-async def _read(signal: Signal, view: View) -> int | Undefined:
-    try:
-        returned = await view.eth_call(signal.to, signal.calldata)
-    except Refused as error:
-        if error.reason is not Reason.CALL_REVERTED:
-            raise
-        return Undefined(Reason.SIGNAL_UNDEFINED, f"{signal.name}: {error.message}")
-    return signal.decode(returned)
 
 
 def _before_genesis(read: Read, view: View) -> Undefined:

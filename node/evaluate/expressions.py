@@ -1,9 +1,13 @@
 """Integer expressions over signals: the one language in which a policy states when a rule is true.
 
 Python's grammar is used to read the text, an allow-list to turn it into our own small tree, and nothing of
-Python to compute it: every value is an integer of at most 2**512 in magnitude, every expression has a static
-type (integer or condition), and what has no value (a reverted call, a division by zero) makes the whole
-expression undefined, never true or false.
+Python to compute it: every value is an integer of at most 2**512 in magnitude, every expression has a
+static type (integer or condition), and what has no value (a reverted call, a division by zero) makes the
+whole expression undefined, never true or false.
+
+Windows look over the last blocks, the one under evaluation included: `sum(outflow, 50)`, `highest(price,
+10)`, `count(spot * 100 > twap * 105, 12) >= 8`. What they cost is counted when the text is read: a window
+over n blocks costs n times its inside.
 
 Evaluation goes from left to right and stops where `and`/`or` are decided, so that a guard protects what
 follows it: `supply > 0 and debt * 100 // supply > 80` is false, not undefined, while there is no supply.
@@ -14,22 +18,30 @@ This module knows nothing of chains: the caller brings a value for each `Read`.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from consensus.errors import Reason, Refused
+from node.evaluate.problems import did_you_mean
 
 MAX_EXPRESSION_CHARACTERS: Final = 2_048
 MAX_EXPRESSION_NODES: Final = 256
 MAX_EXPRESSION_DEPTH: Final = 64
-MAX_BLOCKS_AGO: Final = 256
+MAX_BLOCKS_AGO: Final = 300
+"""An hour of Ethereum's blocks."""
+MAX_EXPRESSION_COST: Final = 4_096
+"""Parts, with those inside a window counted once for each of its blocks."""
 # One uint256 times another fits; a chain of products that outgrows it is a mistake in the policy, and
 # unbounded integers would let one rule take a watcher's whole time.
 MAX_MAGNITUDE: Final = 2**512
 
-FUNCTIONS: Final = ("abs", "min", "max", "prev")
+WHOLE_BPS: Final = 10_000
+
+FUNCTIONS: Final = ("abs", "min", "max", "bps", "prev", "sum", "highest", "lowest", "count")
+_WINDOWS: Final = ("sum", "highest", "lowest", "count")
+_MOST_NAMED: Final = 16
 _LANGUAGE: Final = f"an expression has integers, signals, operators and the functions {', '.join(FUNCTIONS)}"
 
 
@@ -67,6 +79,14 @@ class Choice(Enum):
     ABS = "abs"
     MIN = "min"
     MAX = "max"
+
+
+class Fold(Enum):
+    """The functions that take an integer at each of the last blocks and give one."""
+
+    SUM = "sum"
+    HIGHEST = "highest"
+    LOWEST = "lowest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +129,31 @@ class Choose:
 
 
 @dataclass(frozen=True, slots=True)
+class BasisPoints:
+    """`part * 10_000 // whole`: rounded down, and undefined where the whole is 0."""
+
+    part: Term
+    whole: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """What `function` makes of the term at the last `blocks` blocks, this one included."""
+
+    function: Fold
+    term: Term
+    blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """At how many of the last `blocks` blocks, this one included, the condition holds."""
+
+    condition: Condition
+    blocks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Compare:
     operator: Comparison
     left: Term
@@ -126,15 +171,34 @@ class Join:
     conditions: tuple[Condition, ...]
 
 
-Term = Literal | Read | Negate | Compute | Choose
+Term = Literal | Read | Negate | Compute | Choose | BasisPoints | Over | Count
 Condition = Compare | Not | Join
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong at a column of an expression, counted from 1."""
+
+    column: int
+    message: str
+
+
+class ExpressionRefused(Refused):
+    """A text outside the language (EXPRESSION_INVALID), with all that was found wrong in it."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__(Reason.EXPRESSION_INVALID, f"column {faults[0].column}: {faults[0].message}")
+        self.faults = faults
+
+    def __reduce__(self) -> tuple[type[ExpressionRefused], tuple[tuple[Fault, ...]]]:  # type: ignore[override]
+        return type(self), (self.faults,)
 
 
 # ---------------------------------------------------------------------- reading the text
 
 
 def parse_condition(text: str, *, signals: Collection[str]) -> Condition:
-    """The condition that `text` states. Raises `Refused` (EXPRESSION_INVALID), naming the column."""
+    """The condition that `text` states. Raises `ExpressionRefused`, naming the column."""
     return _Reader(text, signals=signals).condition()
 
 
@@ -178,7 +242,9 @@ class _Reader:
 
     def __init__(self, text: str, *, signals: Collection[str]) -> None:
         self._signals = signals
-        self._nodes = 0
+        self._nodes = self._cost = 0
+        self._window = 1  # how many blocks the part that is being read is looked at
+        self._faults: list[Fault] = []  # those that do not keep the rest from being read
         if len(text) > MAX_EXPRESSION_CHARACTERS:
             raise _refusal(
                 MAX_EXPRESSION_CHARACTERS + 1,
@@ -208,7 +274,13 @@ class _Reader:
             ) from None
         except (RecursionError, MemoryError):  # how deep Python itself reads differs by release
             raise _refusal(1, f"nested too deeply; stay below {MAX_EXPRESSION_DEPTH} levels") from None
-        return self._condition(tree.body, depth=1)
+        try:
+            condition = self._condition(tree.body, depth=1)
+        except ExpressionRefused as refused:
+            raise ExpressionRefused((*self._faults, *refused.faults)) from None
+        if self._faults:
+            raise ExpressionRefused(tuple(self._faults))
+        return condition
 
     def _condition(self, node: ast.expr, *, depth: int) -> Condition:
         self._count(node, depth=depth)
@@ -266,9 +338,12 @@ class _Reader:
             case ast.BinOp():
                 operator = _ARITHMETIC.get(type(node.op))
                 if operator is None:
-                    raise self._refusal_of(node.op, at=node)
+                    self._faults.extend(self._refusal_of(node.op, at=node).faults)
                 left = self._term(node.left, depth=depth + 1)
-                return Compute(operator, left, self._term(node.right, depth=depth + 1))
+                right = self._term(node.right, depth=depth + 1)
+                return Compute(
+                    operator or Arithmetic.ADD, left, right
+                )  # the fault above is raised in the end
             case ast.Call():
                 return self._call(node, depth=depth)
             case ast.Compare() | ast.BoolOp() | ast.UnaryOp(op=ast.Not()):
@@ -296,11 +371,10 @@ class _Reader:
         if node.id in FUNCTIONS:
             raise _refusal(_column(node), f"{node.id} is a function; write {node.id}(…)")
         if node.id not in self._signals:
-            known = ", ".join(sorted(self._signals)) or "none yet"
-            raise _refusal(
-                _column(node),
-                f"no signal is called {node.id!r}; declare it under `signals:` (known: {known})",
-            )
+            near = did_you_mean(node.id, self._signals)
+            known = ", ".join(sorted(self._signals)[:_MOST_NAMED]) or "none yet"
+            advice = near or f": declare it under `signals:` (known: {known})"
+            self._faults.append(Fault(_column(node), f"no signal is called {node.id!r}{advice}"))
         return Read(node.id, blocks_ago)
 
     def _call(self, node: ast.Call, *, depth: int) -> Term:
@@ -308,7 +382,8 @@ class _Reader:
         if name not in FUNCTIONS:
             raise _refusal(
                 _column(node),
-                f"the functions are {', '.join(FUNCTIONS)}; declare a contract's call as a signal",
+                f"the functions are {', '.join(FUNCTIONS)}{did_you_mean(name or '', FUNCTIONS)}; declare a "
+                "contract's call as a signal",
             )
         if node.keywords or any(isinstance(argument, ast.Starred) for argument in node.args):
             raise _refusal(
@@ -316,6 +391,13 @@ class _Reader:
             )
         if name == "prev":
             return self._previous(node, depth=depth)
+        if name in _WINDOWS:
+            return self._over(node, name, depth=depth)
+        if name == "bps":
+            if len(node.args) != 2:
+                raise _refusal(_column(node), f"bps takes a part and a whole, {len(node.args)} came")
+            part, whole = (self._term(argument, depth=depth + 1) for argument in node.args)
+            return BasisPoints(part, whole)
         wanted = "one argument" if name == "abs" else "two or more arguments"
         if (name == "abs") != (len(node.args) == 1) or not node.args:
             raise _refusal(_column(node), f"{name} takes {wanted}, {len(node.args)} came")
@@ -328,17 +410,51 @@ class _Reader:
             )
         for argument in node.args:
             self._count(argument, depth=depth + 1)
-        blocks = node.args[1]
-        is_count = isinstance(blocks, ast.Constant) and type(blocks.value) is int
-        if not is_count or not 1 <= blocks.value <= MAX_BLOCKS_AGO:  # type: ignore[attr-defined]
+        blocks = self._blocks(node.args[1], "prev looks", "prev(signal, 3)")
+        if blocks + self._window - 1 > MAX_BLOCKS_AGO:
             raise _refusal(
-                _column(blocks),
-                f"prev looks 1 to {MAX_BLOCKS_AGO} blocks back, written as a plain number: `prev(signal, 3)`",
+                _column(node),
+                f"with the window around it this looks {blocks + self._window - 1} blocks back, at most "
+                f"{MAX_BLOCKS_AGO}; take a shorter window",
             )
-        return self._signal(node.args[0], blocks_ago=blocks.value)  # type: ignore[attr-defined]
+        return self._signal(node.args[0], blocks_ago=blocks)
+
+    def _over(self, node: ast.Call, name: str, *, depth: int) -> Term:
+        example = f"{name}({'x > 5' if name == 'count' else 'signal'}, 50)"
+        if len(node.args) != 2:
+            raise _refusal(
+                _column(node), f"{name} takes what to look at and a number of blocks; write `{example}`"
+            )
+        if self._window > 1:
+            raise _refusal(_column(node), "a window within a window is not in the language; use one of them")
+        self._count(node.args[1], depth=depth + 1)
+        blocks = self._blocks(node.args[1], f"{name} looks over", example)
+        self._window = blocks
+        try:
+            if name == "count":
+                return Count(self._condition(node.args[0], depth=depth + 1), blocks)
+            return Over(Fold(name), self._term(node.args[0], depth=depth + 1), blocks)
+        finally:
+            self._window = 1
+
+    def _blocks(self, node: ast.expr, says: str, example: str) -> int:
+        is_count = isinstance(node, ast.Constant) and type(node.value) is int
+        if not is_count or not 1 <= node.value <= MAX_BLOCKS_AGO:  # type: ignore[attr-defined]
+            raise _refusal(
+                _column(node),
+                f"{says} 1 to {MAX_BLOCKS_AGO} blocks, written as a plain number: `{example}`",
+            )
+        return int(node.value)  # type: ignore[attr-defined]
 
     def _count(self, node: ast.expr, *, depth: int) -> None:
         self._nodes += 1
+        self._cost += self._window
+        if self._cost > MAX_EXPRESSION_COST:
+            raise _refusal(
+                _column(node),
+                f"an expression costs at most {MAX_EXPRESSION_COST} parts, those in a window counted for "
+                "each of its blocks; take a shorter window, or split it into rules",
+            )
         if self._nodes > MAX_EXPRESSION_NODES:
             raise _refusal(
                 _column(node), f"an expression has at most {MAX_EXPRESSION_NODES} parts; split it into rules"
@@ -348,7 +464,7 @@ class _Reader:
                 _column(node), f"nested deeper than {MAX_EXPRESSION_DEPTH} levels; split it into rules"
             )
 
-    def _refusal_of(self, node: ast.AST, *, at: ast.expr | None = None) -> Refused:
+    def _refusal_of(self, node: ast.AST, *, at: ast.expr | None = None) -> ExpressionRefused:
         instead = _INSTEAD.get(type(node)) or (f"{type(node).__name__} is not in the language; {_LANGUAGE}")
         return _refusal(_column(at or node), instead)
 
@@ -358,37 +474,11 @@ def _column(node: ast.AST) -> int:
     return int(getattr(node, "col_offset", 0)) + 1
 
 
-def _refusal(column: int, message: str) -> Refused:
-    return Refused(Reason.EXPRESSION_INVALID, f"column {column}: {message}")
+def _refusal(column: int, message: str) -> ExpressionRefused:
+    return ExpressionRefused((Fault(column, message),))
 
 
 # ---------------------------------------------------------------------- the tree's use
-
-
-def reads_of(condition: Condition) -> frozenset[Read]:
-    """Every value that an evaluation of `condition` may ask for."""
-    found: set[Read] = set()
-    _collect_reads(condition, found)
-    return frozenset(found)
-
-
-def _collect_reads(node: Condition | Term, found: set[Read]) -> None:
-    match node:
-        case Read():
-            found.add(node)
-        case Literal():
-            return
-        case Negate(operand=operand) | Not(operand=operand):
-            _collect_reads(operand, found)
-        case Compute(left=left, right=right) | Compare(left=left, right=right):
-            _collect_reads(left, found)
-            _collect_reads(right, found)
-        case Choose(arguments=arguments):
-            for argument in arguments:
-                _collect_reads(argument, found)
-        case Join(conditions=conditions):
-            for condition in conditions:
-                _collect_reads(condition, found)
 
 
 def canonical_text(node: Condition | Term) -> str:
@@ -410,98 +500,11 @@ def canonical_text(node: Condition | Term) -> str:
             return f"({canonical_text(left)} {comparison.value} {canonical_text(right)})"
         case Choose(function=function, arguments=arguments):
             return f"{function.value}({', '.join(map(canonical_text, arguments))})"
+        case BasisPoints(part=part, whole=whole):
+            return f"bps({canonical_text(part)}, {canonical_text(whole)})"
+        case Over(function=fold, term=term, blocks=blocks):
+            return f"{fold.value}({canonical_text(term)}, {blocks})"
+        case Count(condition=condition, blocks=blocks):
+            return f"count({canonical_text(condition)}, {blocks})"
         case Join(connective=connective, conditions=conditions):
             return f"({f' {connective.value} '.join(map(canonical_text, conditions))})"
-
-
-class _NoValueError(Exception):
-    """Carries an `Undefined` up through one evaluation; never leaves this module."""
-
-    def __init__(self, undefined: Undefined) -> None:
-        super().__init__(undefined.message)
-        self.undefined = undefined
-
-
-def compute_truth(condition: Condition, values: Mapping[Read, int | Undefined]) -> bool | Undefined:
-    """Whether `condition` holds, or why that cannot be said. `values` has an entry for each read."""
-    try:
-        return _truth(condition, values)
-    except _NoValueError as error:
-        return error.undefined
-
-
-def _truth(condition: Condition, values: Mapping[Read, int | Undefined]) -> bool:
-    match condition:
-        case Compare(operator=operator, left=left, right=right):
-            return _COMPARE[operator](_integer(left, values), _integer(right, values))
-        case Not(operand=operand):
-            return not _truth(operand, values)
-        case Join(connective=Connective.AND, conditions=conditions):
-            return all(_truth(each, values) for each in conditions)
-        case Join(conditions=conditions):
-            return any(_truth(each, values) for each in conditions)
-
-
-def _integer(term: Term, values: Mapping[Read, int | Undefined]) -> int:
-    match term:
-        case Literal(value=value):
-            return value
-        case Read():
-            return _read(term, values)
-        case Negate(operand=operand):
-            return -_integer(operand, values)
-        case Compute(operator=operator, left=left, right=right):
-            return _bounded(_compute(operator, _integer(left, values), _integer(right, values)))
-        case Choose(function=function, arguments=arguments):
-            integers = [_integer(argument, values) for argument in arguments]
-            return abs(integers[0]) if function is Choice.ABS else _CHOOSE[function](integers)
-
-
-def _read(read: Read, values: Mapping[Read, int | Undefined]) -> int:
-    value = values[read]
-    if isinstance(value, Undefined):
-        raise _NoValueError(value)
-    return _bounded(value)
-
-
-def _compute(operator: Arithmetic, left: int, right: int) -> int:
-    if right == 0 and operator in (Arithmetic.FLOOR_DIVIDE, Arithmetic.REMAINDER):
-        raise _NoValueError(
-            Undefined(
-                Reason.ARITHMETIC_UNDEFINED,
-                f"{left} {operator.value} 0 has no value; guard it in the rule: `divisor != 0 and …`",
-            )
-        )
-    return _COMPUTE[operator](left, right)
-
-
-def _bounded(value: int) -> int:
-    if abs(value) > MAX_MAGNITUDE:
-        raise _NoValueError(
-            Undefined(
-                Reason.ARITHMETIC_UNDEFINED,
-                f"a value of {value.bit_length()} bits came up, at most 2**512 is computed; divide first",
-            )
-        )
-    return value
-
-
-_COMPARE: Final[dict[Comparison, Callable[[int, int], bool]]] = {
-    Comparison.LESS: lambda left, right: left < right,
-    Comparison.AT_MOST: lambda left, right: left <= right,
-    Comparison.GREATER: lambda left, right: left > right,
-    Comparison.AT_LEAST: lambda left, right: left >= right,
-    Comparison.EQUAL: lambda left, right: left == right,
-    Comparison.UNEQUAL: lambda left, right: left != right,
-}
-_COMPUTE: Final[dict[Arithmetic, Callable[[int, int], int]]] = {
-    Arithmetic.ADD: lambda left, right: left + right,
-    Arithmetic.SUBTRACT: lambda left, right: left - right,
-    Arithmetic.MULTIPLY: lambda left, right: left * right,
-    Arithmetic.FLOOR_DIVIDE: lambda left, right: left // right,
-    Arithmetic.REMAINDER: lambda left, right: left % right,
-}
-_CHOOSE: Final[dict[Choice, Callable[[list[int]], int]]] = {
-    Choice.MIN: lambda integers: min(integers),
-    Choice.MAX: lambda integers: max(integers),
-}

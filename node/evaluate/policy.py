@@ -1,65 +1,65 @@
-"""A protocol's policy: what to look at, when to ring, and which guardians to ask for what. One YAML file.
+"""A protocol's policy: what to look at, when to ring, and which guardians to ask for what; in YAML.
 
-`parse_policy` reads the file strictly; what cannot be read is refused with the line and what to write. The
-parsed policy has one canonical form, and its hash is what the protocol's owner approves in the guardian:
-comments, order of keys and spacing do not change it, everything that changes a verdict or an action does.
+`parse_policy` reads strictly, by the tables of `vocabulary.py`; all that is wrong is found in one reading,
+each with its place and what to write. The parsed policy has one canonical form, and its hash is what the
+protocol's owner approves in the guardian: comments, order of keys, spacing and the cut into files do not
+change it, everything that changes a verdict or an action does.
 """
 
 from __future__ import annotations
 
 import json
 import keyword
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from consensus.alert import (
     MAX_ACTIONS,
     MAX_ALERT_PARAMS_BYTES,
-    MAX_PARAMS_BYTES,
-    MAX_TTL_SECONDS,
     Action,
     Level,
     compute_action_id,
     compute_rule_id,
 )
 from consensus.errors import Reason, Refused
-from consensus.fields import keccak256, require_address
+from consensus.fields import keccak256
 from consensus.types import Address, Bps, ChainId, PolicyHash, RuleId, Seconds
-from node.evaluate.document import Node, parse_file, read_document
+from node.evaluate.document import Node, TextNode, read_document
 from node.evaluate.expressions import (
     FUNCTIONS,
-    MAX_BLOCKS_AGO,
+    WHOLE_BPS,
     Arithmetic,
     Compare,
     Comparison,
     Compute,
     Condition,
     Connective,
+    ExpressionRefused,
     Join,
     Literal,
     Read,
     canonical_text,
     parse_condition,
 )
-from node.evaluate.signals import Signal, encode_call, parse_call
+from node.evaluate.includes import parse_file
+from node.evaluate.problems import DocumentRefused, Problem, Problems, collected, did_you_mean
+from node.evaluate.signals import Signal
+from node.evaluate.sources import parse_signal
+from node.evaluate.vocabulary import (
+    ACTION,
+    ACTIONS,
+    CONTRACT,
+    CONTRACTS,
+    POLICY,
+    POLICY_FORMAT,
+    RULE_KINDS,
+    RULES,
+    SIGNALS,
+)
 
-POLICY_FORMAT: Final = 1
-MAX_CONTRACTS: Final = 256
-MAX_SIGNALS: Final = 256
-MAX_ACTIONS_DECLARED: Final = 256
-MAX_RULES: Final = 128
-# The cooldown is decided from the chain, by looking back over it; this bounds what a watcher that has just
-# started may have to read.
-MAX_COOLDOWN_BLOCKS: Final = 1_024
-WHOLE_BPS: Final = 10_000
-
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,47}", re.ASCII)
-_IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_]{0,47}", re.ASCII)
-_ACTION_NAME: Final = re.compile(r"[!-~]{1,64}", re.ASCII)
-_HEXADECIMAL: Final = re.compile(r"0x([0-9a-fA-F]{2})*", re.ASCII)
+_NOWHERE = Address("0x" + "00" * 20)
+"""Stands for a contract whose entry is refused, so that what names it is not refused as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,7 @@ class Policy:
                 "ttl_seconds": self.ttl_seconds,
                 "source_chain_id": self.source_chain_id,
                 "contracts": {each.name: _contract_form(each) for each in self.contracts},
-                "signals": {each.name: _signal_form(each) for each in self.signals},
+                "signals": {each.name: each.form() for each in self.signals},
                 "actions": {each.name: _action_form(each) for each in self.actions},
                 "rules": {each.name: _rule_form(each) for each in self.rules},
             },
@@ -174,181 +174,216 @@ class Policy:
 
 
 def read_policy(path: Path) -> Policy:
-    """The policy in a file. Raises `Refused`; the message starts with the file's path."""
-    return parse_file(path, parse_policy)
+    """The policy in a file and those that it includes. Raises `Refused`; the message starts with the path."""
+    return parse_file(path, parse_policy_document)
 
 
 def parse_policy(content: bytes) -> Policy:
-    """The policy in the bytes of a file. Raises `Refused` (POLICY_INVALID, EXPRESSION_INVALID)."""
-    fields = read_document(content).fields(
-        required=(
-            *("tocsin", "name", "version", "ttl_seconds", "source_chain_id"),
-            *("contracts", "signals", "actions", "rules"),
+    """The policy in the bytes of a file. Raises `DocumentRefused` (POLICY_INVALID, EXPRESSION_INVALID)."""
+    return parse_policy_document(read_document(content))
+
+
+def parse_policy_document(root: Node) -> Policy:
+    """The policy in a document. Raises `DocumentRefused` with everything that is wrong in it."""
+    with collected() as problems:
+        entry = POLICY.entry(root, problems)
+        if "include" in entry:
+            problems.add(entry.nodes["include"].key_refusal("only a file can include others; give its path"))
+        source_chain_id = (
+            ChainId(entry.whole("source_chain_id")) if "source_chain_id" in entry.values else None
         )
-    )
-    fields["tocsin"].integer(least=POLICY_FORMAT, most=POLICY_FORMAT)
-    source_chain_id = _parse_chain_id(fields["source_chain_id"])
-    contracts = _parse_contracts(fields["contracts"])
-    signals = _parse_signals(fields["signals"], contracts, source_chain_id=source_chain_id)
-    actions = _parse_actions(fields["actions"], contracts)
-    return Policy(
-        name=_parse_name(fields["name"]),
-        version=fields["version"].integer(least=1, most=2**32 - 1),
-        ttl_seconds=Seconds(fields["ttl_seconds"].integer(least=1, most=MAX_TTL_SECONDS)),
-        source_chain_id=source_chain_id,
-        contracts=tuple(contracts.values()),
-        signals=tuple(signals.values()),
-        actions=tuple(actions.values()),
-        rules=_parse_rules(fields["rules"], signals, actions),
-    )
+        sections = entry.nodes
+        contracts = _parse_contracts(sections.get("contracts"), problems, source_chain_id)
+        signals = _parse_signals(sections.get("signals"), contracts, problems, source_chain_id)
+        actions = _parse_actions(sections.get("actions"), contracts, problems)
+        rules = _parse_rules(sections.get("rules"), signals, actions, problems)
+        problems.settle()
+        assert source_chain_id is not None
+        return Policy(
+            name=entry.text("name"),
+            version=entry.whole("version"),
+            ttl_seconds=Seconds(entry.whole("ttl_seconds")),
+            source_chain_id=source_chain_id,
+            contracts=tuple(contracts.values()),
+            signals=tuple(each for each in signals.values() if each is not None),
+            actions=tuple(each for each in actions.values() if each is not None),
+            rules=rules,
+        )
 
 
 # ---------------------------------------------------------------------- sections of the file
 
 
-def _parse_contracts(node: Node) -> dict[str, Contract]:
+def _parse_contracts(
+    node: Node | None, problems: Problems, source_chain_id: ChainId | None
+) -> dict[str, Contract]:
     contracts: dict[str, Contract] = {}
-    for name, entry in _named_entries(node, most=MAX_CONTRACTS, pattern=_IDENTIFIER):
-        fields = entry.fields(required=("chain_id", "address"))
-        contracts[name] = Contract(
-            name=name,
-            chain_id=_parse_chain_id(fields["chain_id"]),
-            address=_parse_address(fields["address"]),
-        )
+    for name, each in CONTRACTS.named(node, problems) if node else ():
+        entry = CONTRACT.entry(each, problems)
+        if entry.is_whole:
+            chain_id, address = ChainId(entry.whole("chain_id")), Address(entry.text("address"))
+        else:
+            chain_id, address = source_chain_id or ChainId(1), _NOWHERE
+        contracts[name] = Contract(name=name, chain_id=chain_id, address=address)
     return contracts
 
 
 def _parse_signals(
-    node: Node, contracts: Mapping[str, Contract], *, source_chain_id: ChainId
-) -> dict[str, Signal]:
-    addresses = {each.name: each.address for each in contracts.values()}
-    signals: dict[str, Signal] = {}
-    for name, entry in _named_entries(node, most=MAX_SIGNALS, pattern=_IDENTIFIER):
+    node: Node | None,
+    contracts: Mapping[str, Contract],
+    problems: Problems,
+    source_chain_id: ChainId | None,
+) -> dict[str, Signal | None]:
+    signals: dict[str, Signal | None] = {}
+    for name, entry in SIGNALS.named(node, problems) if node else ():
+        signals[name] = None
         if name in FUNCTIONS or keyword.iskeyword(name):
-            raise entry.refusal(f"{name!r} is a word of the expression language; choose another name")
-        fields = entry.fields(required=("call",), optional=("args", "returns"))
-        arguments = tuple(each.text() for each in fields["args"].items()) if "args" in fields else ()
-        try:
-            call = parse_call(fields["call"].text())
-            calldata = encode_call(call, arguments, addresses=addresses)
-        except Refused as error:
-            raise fields["call"].refusal(error.message) from None
-        target = contracts.get(call.contract)
-        if target is None:
-            raise fields["call"].refusal(
-                f"no contract is called {call.contract!r}; declare it under `contracts:`"
+            problems.add(
+                entry.key_refusal(f"{name!r} is a word of the expression language; choose another name")
             )
-        if target.chain_id != source_chain_id:
-            raise fields["call"].refusal(
-                f"{target.name} is on chain {target.chain_id}; signals are read on chain {source_chain_id}"
-            )
-        last = len(call.return_types) - 1
-        signals[name] = Signal(
-            name=name,
-            contract=target.name,
-            call=call.canonical(),
-            to=target.address,
-            calldata=calldata,
-            return_types=call.return_types,
-            position=fields["returns"].integer(least=0, most=last) if "returns" in fields else 0,
-        )
+            continue
+        with problems.caught():
+            signals[name] = parse_signal(name, entry, contracts, problems, source_chain_id=source_chain_id)
     return signals
 
 
-def _parse_actions(node: Node, contracts: Mapping[str, Contract]) -> dict[str, PolicyAction]:
-    actions: dict[str, PolicyAction] = {}
-    for name, entry in _named_entries(node, most=MAX_ACTIONS_DECLARED, pattern=_NAME):
-        fields = entry.fields(required=("guardian", "action", "level"), optional=("params",))
-        guardian = contracts.get(fields["guardian"].text())
+def _parse_actions(
+    node: Node | None, contracts: Mapping[str, Contract], problems: Problems
+) -> dict[str, PolicyAction | None]:
+    actions: dict[str, PolicyAction | None] = {}
+    for name, each in ACTIONS.named(node, problems) if node else ():
+        actions[name] = None
+        entry = ACTION.entry(each, problems)
+        if not entry.is_whole:
+            continue
+        guardian = contracts.get(entry.text("guardian"))
         if guardian is None:
-            raise fields["guardian"].refusal(
-                "no contract has this name; declare the guardian under `contracts:`"
+            near = did_you_mean(entry.text("guardian"), contracts)
+            problems.add(
+                entry.nodes["guardian"].refusal(
+                    f"no contract has this name{near}; declare the guardian under `contracts:`"
+                )
             )
-        action_name = fields["action"].text()
-        if not _ACTION_NAME.fullmatch(action_name):
-            raise fields["action"].refusal(
-                "expected the action's name in the guardian, 1 to 64 ASCII characters, no blanks"
-            )
+            continue
         action = Action(
             chain_id=guardian.chain_id,
             guardian=guardian.address,
-            action_id=compute_action_id(action_name),
-            params=_parse_params(fields["params"]) if "params" in fields else b"",
+            action_id=compute_action_id(entry.text("action")),
+            params=bytes.fromhex(entry.text("params")[2:]) if "params" in entry else b"",
         )
-        for other in actions.values():
-            if other.action == action:
-                raise entry.refusal(f"the same action as {other.name}; keep one of them")
+        twin = next(
+            (other for other in actions.values() if other is not None and other.action == action), None
+        )
+        if twin is not None:
+            problems.add(each.key_refusal(f"the same action as {twin.name}; keep one of them"))
+            continue
         actions[name] = PolicyAction(
             name=name,
             guardian=guardian.name,
-            action_name=action_name,
-            level=_parse_level(fields["level"]),
+            action_name=entry.text("action"),
+            level=Level[entry.text("level").upper()],
             action=action,
         )
     return actions
 
 
 def _parse_rules(
-    node: Node, signals: Mapping[str, Signal], actions: Mapping[str, PolicyAction]
+    node: Node | None,
+    signals: Mapping[str, Signal | None],
+    actions: Mapping[str, PolicyAction | None],
+    problems: Problems,
 ) -> tuple[Rule, ...]:
-    rules = tuple(
-        _parse_rule(name, entry, signals, actions)
-        for name, entry in _named_entries(node, most=MAX_RULES, pattern=_NAME)
-    )
-    if not rules:
-        raise node.refusal("a policy without rules watches nothing; write at least one")
+    rules: list[Rule] = []
+    for name, entry in RULES.named(node, problems) if node else ():
+        with problems.caught():
+            rule = _parse_rule(name, entry, signals, actions, problems)
+            if rule is not None:
+                rules.append(rule)
     return tuple(sorted(rules, key=lambda rule: rule.name))
 
 
 def _parse_rule(
-    name: str, entry: Node, signals: Mapping[str, Signal], actions: Mapping[str, PolicyAction]
-) -> Rule:
-    kind = entry.entries().get("kind")
+    name: str,
+    node: Node,
+    signals: Mapping[str, Signal | None],
+    actions: Mapping[str, PolicyAction | None],
+    problems: Problems,
+) -> Rule | None:
+    kind = node.entries().get("kind")
     if kind is None:
-        raise entry.refusal("the key `kind` is missing; write `kind: expression` or `kind: drain`")
-    common = ("kind", "cooldown_blocks", "actions")
+        raise node.key_refusal("the key `kind` is missing; write `kind: expression` or `kind: drain`")
+    table = RULE_KINDS.get(kind.text())
+    if table is None:
+        near = did_you_mean(kind.text(), RULE_KINDS)
+        raise kind.refusal(f"expected expression or drain, came {kind.text()[:40]!r}{near}")
+    entry = table.entry(node, problems)
+    chosen: tuple[PolicyAction, ...] = ()
+    if "actions" in entry.values:
+        with problems.caught():
+            chosen = _parse_rule_actions(entry.nodes["actions"], actions, problems)
     if kind.text() == "expression":
-        fields = entry.fields(required=(*common, "when"))
+        condition = None
+        if "when" in entry.values:
+            with problems.caught():
+                condition = _parse_when(entry.nodes["when"], signals)
+        if not entry.is_whole or condition is None:
+            return None
         return ExpressionRule(
-            name=name,
-            condition=_parse_when(fields["when"], signals),
-            cooldown_blocks=_parse_cooldown(fields["cooldown_blocks"]),
-            actions=_parse_rule_actions(fields["actions"], actions),
+            name=name, condition=condition, cooldown_blocks=entry.whole("cooldown_blocks"), actions=chosen
         )
-    if kind.text() == "drain":
-        fields = entry.fields(required=(*common, "signal", "window_blocks", "threshold_bps"))
-        signal = fields["signal"].text()
-        if signal not in signals:
-            raise fields["signal"].refusal(f"no signal is called {signal!r}; declare it under `signals:`")
-        return DrainRule(
-            name=name,
-            signal=signal,
-            window_blocks=fields["window_blocks"].integer(least=1, most=MAX_BLOCKS_AGO),
-            threshold_bps=Bps(fields["threshold_bps"].integer(least=1, most=WHOLE_BPS)),
-            cooldown_blocks=_parse_cooldown(fields["cooldown_blocks"]),
-            actions=_parse_rule_actions(fields["actions"], actions),
+    if "signal" in entry.values and entry.text("signal") not in signals:
+        near = did_you_mean(entry.text("signal"), signals)
+        raise entry.nodes["signal"].refusal(
+            f"no signal is called {entry.text('signal')[:48]!r}{near}; declare it under `signals:`"
         )
-    raise kind.refusal(f"expected expression or drain, came {kind.text()[:40]!r}")
+    if not entry.is_whole:
+        return None
+    return DrainRule(
+        name=name,
+        signal=entry.text("signal"),
+        window_blocks=entry.whole("window_blocks"),
+        threshold_bps=Bps(entry.whole("threshold_bps")),
+        cooldown_blocks=entry.whole("cooldown_blocks"),
+        actions=chosen,
+    )
 
 
-def _parse_when(node: Node, signals: Mapping[str, Signal]) -> Condition:
+def _parse_when(node: Node, signals: Mapping[str, Signal | None]) -> Condition:
     try:
         return parse_condition(node.text(), signals=signals.keys())
-    except Refused as error:
-        if error.reason is not Reason.EXPRESSION_INVALID:
-            raise
-        raise Refused(error.reason, f"line {node.line}: {node.path}: {error.message}") from None
+    except ExpressionRefused as refused:
+        assert isinstance(node, TextNode)
+        raise DocumentRefused(
+            tuple(
+                Problem(
+                    place=node.place_of(fault.column - 1),
+                    path=node.path,
+                    message=f"column {fault.column}: {fault.message}",
+                    reason=Reason.EXPRESSION_INVALID,
+                )
+                for fault in refused.faults
+            )
+        ) from None
 
 
-def _parse_rule_actions(node: Node, actions: Mapping[str, PolicyAction]) -> tuple[PolicyAction, ...]:
+def _parse_rule_actions(
+    node: Node, actions: Mapping[str, PolicyAction | None], problems: Problems
+) -> tuple[PolicyAction, ...]:
     chosen: list[PolicyAction] = []
     for item in node.items():
         name = item.text()
+        action = actions.get(name)
         if name not in actions:
-            raise item.refusal(f"no action is called {name[:48]!r}; declare it under `actions:`")
-        if actions[name] in chosen:
-            raise item.refusal(f"{name} is named twice; keep one")
-        chosen.append(actions[name])
+            problems.add(
+                item.refusal(
+                    f"no action is called {name[:48]!r}{did_you_mean(name, actions)}; declare it under "
+                    "`actions:`"
+                )
+            )
+        elif action in chosen:
+            problems.add(item.refusal(f"{name} is named twice; keep one"))
+        elif action is not None:
+            chosen.append(action)
     if len(chosen) > MAX_ACTIONS:
         raise node.refusal(
             f"an alert carries at most {MAX_ACTIONS} actions, {len(chosen)} came; split the rule"
@@ -361,73 +396,11 @@ def _parse_rule_actions(node: Node, actions: Mapping[str, PolicyAction]) -> tupl
     return tuple(chosen)
 
 
-# ---------------------------------------------------------------------- single values
-
-
-def _named_entries(node: Node, *, most: int, pattern: re.Pattern[str]) -> list[tuple[str, Node]]:
-    entries = node.entries()
-    if len(entries) > most:
-        raise node.refusal(f"at most {most} entries are read, {len(entries)} came; split the policy")
-    for name, entry in entries.items():
-        if not pattern.fullmatch(name):
-            raise entry.refusal(
-                "a name starts with a-z and has at most 48 characters out of a-z, 0-9, _ (and - for rules)"
-            )
-    return list(entries.items())
-
-
-def _parse_name(node: Node) -> str:
-    name = node.text()
-    if not _NAME.fullmatch(name):
-        raise node.refusal("a name starts with a-z and has at most 48 characters out of a-z, 0-9, _ and -")
-    return name
-
-
-def _parse_chain_id(node: Node) -> ChainId:
-    return ChainId(node.integer(least=1, most=2**64 - 1))
-
-
-def _parse_cooldown(node: Node) -> int:
-    return node.integer(least=0, most=MAX_COOLDOWN_BLOCKS)
-
-
-def _parse_address(node: Node) -> Address:
-    try:
-        require_address("address", node.text())
-    except Refused as error:
-        raise node.refusal(error.message) from None
-    return Address(node.text())
-
-
-def _parse_level(node: Node) -> Level:
-    names = {level.name.lower(): level for level in Level}
-    level = names.get(node.text())
-    if level is None:
-        raise node.refusal(f"expected one of {', '.join(names)}, came {node.text()[:40]!r}")
-    return level
-
-
-def _parse_params(node: Node) -> bytes:
-    written = node.text()
-    if not _HEXADECIMAL.fullmatch(written) or len(written) > 2 + 2 * MAX_PARAMS_BYTES:
-        raise node.refusal(f"expected 0x and an even number of hex digits, at most {MAX_PARAMS_BYTES} bytes")
-    return bytes.fromhex(written[2:])
-
-
 # ---------------------------------------------------------------------- canonical form
 
 
 def _contract_form(contract: Contract) -> dict[str, object]:
     return {"chain_id": contract.chain_id, "address": contract.address}
-
-
-def _signal_form(signal: Signal) -> dict[str, object]:
-    return {
-        "contract": signal.contract,
-        "call": signal.call,
-        "calldata": f"0x{signal.calldata.hex()}",
-        "returns": signal.position,
-    }
 
 
 def _action_form(action: PolicyAction) -> dict[str, object]:

@@ -1,32 +1,33 @@
-"""A map with a bound: a cache that forgets."""
+"""What was found at recent blocks: a cache that forgets."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-Key = TypeVar("Key")
+from consensus.types import BlockHash
+
 Value = TypeVar("Value")
 
 
-class Recent(Generic[Key, Value]):
-    """A bounded map that forgets what was used least recently. Values are never None."""
+class Recent(Generic[Value]):
+    """Rows by block, in a bounded number; the row that was used least recently makes room."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._entries: OrderedDict[Key, Value] = OrderedDict()
+        self._rows: OrderedDict[BlockHash, dict[str, Value]] = OrderedDict()
 
-    def get(self, key: Key) -> Value | None:
-        value = self._entries.get(key)
-        if value is not None:
-            self._entries.move_to_end(key)
-        return value
+    def row(self, key: BlockHash) -> dict[str, Value]:
+        """The row under this key, empty where it is new."""
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = {}
+            while len(self._rows) > self._size:
+                self._rows.popitem(last=False)
+        else:
+            self._rows.move_to_end(key)
+        return row
 
-    def put(self, key: Key, value: Value) -> None:
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._size:
-            self._entries.popitem(last=False)
-
-    def __len__(self) -> int:
-        return len(self._entries)
+    def rows(self) -> Iterable[dict[str, Value]]:
+        return self._rows.values()

@@ -1,14 +1,14 @@
-"""A signal: one integer that a contract returns at a block.
+"""Signals: one integer each, read at a block. Here: what a contract returns, a slot of storage, a balance.
 
-Only ABI types of one word are read, so that an answer's place in the returned bytes is fixed and no length
-that a contract claims is ever followed.
+`events.py` and `prices.py` have the others. Only ABI types of one word are read, so that an answer's place in
+the returned bytes is fixed and no length that a contract claims is ever followed.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError
@@ -17,12 +17,14 @@ from consensus.errors import Reason, Refused
 from consensus.fields import WORD_BYTES, keccak256, require_address
 from consensus.types import Address
 from node.evaluate.expressions import Undefined
+from node.evaluate.problems import did_you_mean
+from node.evaluate.views import View, Wants
 
 MAX_ARGUMENTS: Final = 16
 MAX_RETURNS: Final = 32
 _SELECTOR_BYTES: Final = 4
 
-_CALL: Final = re.compile(
+CALL: Final = re.compile(
     r"(?P<contract>[a-z][a-z0-9_]*)\.(?P<function>[A-Za-z_][A-Za-z0-9_]{0,63})"
     r"\((?P<takes>[a-z0-9, ]*)\)\s*\((?P<gives>[a-z0-9, ]*)\)",
     re.ASCII,
@@ -32,8 +34,27 @@ _DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]*(_[0-9]+)*)", re.ASCII)
 _HEXADECIMAL: Final = re.compile(r"0x([0-9a-fA-F]{2})*", re.ASCII)
 
 
+class Signal(Protocol):
+    """One integer of a block, by its name in the policy."""
+
+    @property
+    def name(self) -> str: ...
+
+    def wants(self) -> Wants:
+        """What `read` will ask of the block itself, so that many signals are fetched in one round trip."""
+        ...
+
+    async def read(self, view: View) -> int | Undefined:
+        """The value at the view's block, or why it has none there. Raises `Unavailable`."""
+        ...
+
+    def form(self) -> dict[str, object]:
+        """What enters the policy's hash."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
+class CallSignal:
     """One value of one call; `call` is its canonical spelling, `contract` the name of the target."""
 
     name: str
@@ -43,6 +64,21 @@ class Signal:
     calldata: bytes
     return_types: tuple[str, ...]
     position: int
+
+    def wants(self) -> Wants:
+        return Wants(calls=((self.to, self.calldata),))
+
+    async def read(self, view: View) -> int | Undefined:
+        returned = await read_call(self.name, view, self.to, self.calldata)
+        return returned if isinstance(returned, Undefined) else self.decode(returned)
+
+    def form(self) -> dict[str, object]:
+        return {
+            "contract": self.contract,
+            "call": self.call,
+            "calldata": f"0x{self.calldata.hex()}",
+            "returns": self.position,
+        }
 
     def decode(self, returned: bytes) -> int | Undefined:
         """The integer in what the contract returned; address, bool and fixed bytes count as a number."""
@@ -61,11 +97,77 @@ class Signal:
                 Reason.SIGNAL_UNDEFINED,
                 f"{self.name}: {self.call} on {self.to} returned words that are not of these types",
             )
-        if isinstance(value, str):
-            return int(value, 16)
-        if isinstance(value, bytes):
-            return int.from_bytes(value, "big")
-        return int(value)
+        return as_integer(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSignal:
+    """`bits` bits of one slot, from `lowest_bit` on, as an unsigned integer."""
+
+    name: str
+    contract: str
+    account: Address
+    slot: int
+    lowest_bit: int
+    bits: int
+
+    def wants(self) -> Wants:
+        return Wants(slots=((self.account, self.slot),))
+
+    async def read(self, view: View) -> int | Undefined:
+        word = int.from_bytes(await view.storage(self.account, self.slot), "big")
+        return word >> self.lowest_bit & (1 << self.bits) - 1
+
+    def form(self) -> dict[str, object]:
+        return {
+            "storage": self.contract,
+            "slot": f"0x{self.slot:064x}",
+            "lowest_bit": self.lowest_bit,
+            "bits": self.bits,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceSignal:
+    """Native coin of an account, in wei; a token's balance is a `CallSignal` of `balanceOf`."""
+
+    name: str
+    contract: str
+    account: Address
+
+    def wants(self) -> Wants:
+        return Wants(balances=(self.account,))
+
+    async def read(self, view: View) -> int | Undefined:
+        return await view.balance(self.account)
+
+    def form(self) -> dict[str, object]:
+        return {"balance": self.contract}
+
+
+async def read_call(name: str, view: View, to: Address, calldata: bytes) -> bytes | Undefined:
+    """What a contract returns; a revert is a fact of the chain, and means that there is no value."""
+    try:
+        return await view.eth_call(to, calldata)
+    except Refused as error:
+        if error.reason is not Reason.CALL_REVERTED:
+            raise
+        return Undefined(Reason.SIGNAL_UNDEFINED, f"{name}: {error.message}")
+
+
+def as_integer(value: object) -> int:
+    """A decoded value of one word; address, bool and fixed bytes count as their number."""
+    if isinstance(value, str):
+        return int(value, 16)
+    if isinstance(value, bytes):
+        return int.from_bytes(value, "big")
+    assert isinstance(value, int)
+    return int(value)
+
+
+def selector(signature: str) -> bytes:
+    """The first four bytes of calldata."""
+    return keccak256(signature.encode())[:_SELECTOR_BYTES]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +189,7 @@ class CallText:
 
 def parse_call(text: str) -> CallText:
     """Read `contract.function(types)(types)`. Raises `Refused` (POLICY_INVALID) and says what to write."""
-    match = _CALL.fullmatch(text)
+    match = CALL.fullmatch(text)
     if match is None:
         raise Refused(
             Reason.POLICY_INVALID,
@@ -118,7 +220,7 @@ def encode_call(call: CallText, arguments: tuple[str, ...], *, addresses: dict[s
             "`args: […]` in the order of the types",
         )
     values = [
-        _parse_argument(abi_type, text, addresses=addresses)
+        parse_argument(abi_type, text, addresses=addresses)
         for abi_type, text in zip(call.argument_types, arguments, strict=True)
     ]
     try:
@@ -127,7 +229,7 @@ def encode_call(call: CallText, arguments: tuple[str, ...], *, addresses: dict[s
         raise Refused(
             Reason.POLICY_INVALID, f"the arguments do not fit {call.signature()}: {error}"
         ) from None
-    return keccak256(call.signature().encode())[:_SELECTOR_BYTES] + encoded
+    return selector(call.signature()) + encoded
 
 
 def _parse_types(text: str, *, most: int) -> tuple[str, ...]:
@@ -137,7 +239,7 @@ def _parse_types(text: str, *, most: int) -> tuple[str, ...]:
     if len(types) > most:
         raise Refused(Reason.POLICY_INVALID, f"at most {most} types are read, {len(types)} came")
     for each in types:
-        if not _is_word_type(each):
+        if not is_word_type(each):
             raise Refused(
                 Reason.POLICY_INVALID,
                 f"{each!r} is not a type of one word; write uint8 … uint256, int8 … int256, address, bool or "
@@ -146,7 +248,8 @@ def _parse_types(text: str, *, most: int) -> tuple[str, ...]:
     return types
 
 
-def _is_word_type(text: str) -> bool:
+def is_word_type(text: str) -> bool:
+    """Whether an ABI type takes exactly one word."""
     match = _WORD_TYPE.fullmatch(text)
     if match is None:
         return False
@@ -155,7 +258,8 @@ def _is_word_type(text: str) -> bool:
     return match["bytes"] is None or match["bytes"] in {str(length) for length in range(1, WORD_BYTES + 1)}
 
 
-def _parse_argument(abi_type: str, text: str, *, addresses: dict[str, Address]) -> object:
+def parse_argument(abi_type: str, text: str, *, addresses: dict[str, Address]) -> object:
+    """A value of a type of one word, as it was written. Raises `Refused` (POLICY_INVALID)."""
     if abi_type == "address":
         return _parse_address(text, addresses=addresses)
     if abi_type == "bool":
@@ -178,10 +282,10 @@ def _parse_argument(abi_type: str, text: str, *, addresses: dict[str, Address]) 
 def _parse_address(text: str, *, addresses: dict[str, Address]) -> Address:
     if not text.startswith("0x"):
         if text not in addresses:
-            known = ", ".join(sorted(addresses))
             raise Refused(
                 Reason.POLICY_INVALID,
-                f"{text[:80]!r} is neither an address nor a contract of this policy (those are {known})",
+                f"{text[:80]!r} is neither an address nor a contract of this policy"
+                f"{did_you_mean(text, addresses)}",
             )
         return addresses[text]
     try:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
@@ -28,7 +28,7 @@ from consensus.fields import keccak256
 from consensus.types import Address
 from node.evaluate.expressions import Undefined
 from node.evaluate.recent import Recent
-from node.evaluate.views import Block
+from node.evaluate.views import View, Wants
 
 MAX_TRAP_BYTES: Final = 49_152
 """What a chain lets create a contract (EIP-3860)."""
@@ -45,36 +45,6 @@ class Asks(StrEnum):
 
     RESPOND = "shouldRespond"
     ALERT = "shouldAlert"
-
-
-class EventLog(Protocol):
-    """One event of a block."""
-
-    @property
-    def address(self) -> Address: ...
-    @property
-    def topics(self) -> tuple[bytes, ...]: ...
-    @property
-    def data(self) -> bytes: ...
-
-
-class TrapView(Protocol):
-    """What running a trap asks of a block."""
-
-    @property
-    def ref(self) -> Block: ...
-
-    async def run_trap(self, data: bytes) -> bytes:
-        """What the runner of traps answers to `data` at this block. Raises `Refused` (CALL_REVERTED)."""
-        ...
-
-    async def events(self, addresses: tuple[Address, ...]) -> tuple[EventLog, ...]:
-        """The block's events of these contracts, in the order of their index."""
-        ...
-
-    async def ancestor(self, k: int) -> TrapView:
-        """The view of the block k before this one."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +79,9 @@ class TrapWatch:
 
     def __init__(self, trap: Trap) -> None:
         self.trap = trap
-        self._collected: Recent[bytes, bytes | Undefined] = Recent(KEPT_SAMPLES)
+        self._collected: Recent[bytes | Undefined] = Recent(KEPT_SAMPLES)
 
-    async def ask(self, question: Asks, view: TrapView) -> bool | Undefined:
+    async def ask(self, question: Asks, view: View) -> bool | Undefined:
         """What the trap says at the view's block; undefined where it reverts or answers something else.
 
         Raises `Unavailable` where no source answers.
@@ -133,14 +103,13 @@ class TrapWatch:
         decoded = self._decode(("bool", "bytes"), answer, question)
         return decoded if isinstance(decoded, Undefined) else bool(decoded[0])
 
-    async def _collect(self, view: TrapView) -> bytes | Undefined:
-        kept = self._collected.get(view.ref.hash)
-        if kept is None:
-            kept = await self._collect_anew(view)
-            self._collected.put(view.ref.hash, kept)
-        return kept
+    async def _collect(self, view: View) -> bytes | Undefined:
+        row = self._collected.row(view.ref.hash)
+        if self.trap.name not in row:
+            row[self.trap.name] = await self._collect_anew(view)
+        return row[self.trap.name]
 
-    async def _collect_anew(self, view: TrapView) -> bytes | Undefined:
+    async def _collect_anew(self, view: View) -> bytes | Undefined:
         logs = await self._logs(view)
         if isinstance(logs, Undefined):
             return logs
@@ -159,7 +128,7 @@ class TrapWatch:
             )
         return collected
 
-    async def _logs(self, view: TrapView) -> list[tuple[tuple[bytes, ...], bytes, Address]] | Undefined:
+    async def _logs(self, view: View) -> list[tuple[tuple[bytes, ...], bytes, Address]] | Undefined:
         """The block's events that the trap filters for."""
         answer = await self._run("eventLogFilters(bytes)", (), (), view)
         if isinstance(answer, Undefined):
@@ -176,7 +145,7 @@ class TrapWatch:
         wanted = {
             (Address(to_checksum_address(emitter)), keccak256(event.encode())) for emitter, event in filters
         }
-        events = await view.events(tuple(sorted({emitter for emitter, _ in wanted})))
+        events = await view.logs(addresses=tuple(sorted({emitter for emitter, _ in wanted})))
         return [
             (each.topics, each.data, each.address)
             for each in events
@@ -184,7 +153,7 @@ class TrapWatch:
         ]
 
     async def _run(
-        self, signature: str, types: tuple[str, ...], arguments: tuple[object, ...], view: TrapView
+        self, signature: str, types: tuple[str, ...], arguments: tuple[object, ...], view: View
     ) -> bytes | Undefined:
         data = function_signature_to_4byte_selector(signature)
         data += encode(("bytes", *types), (self.trap.code, *arguments))
@@ -206,3 +175,23 @@ class TrapWatch:
 
     def _undefined(self, said: str, reason: Reason = Reason.SIGNAL_UNDEFINED) -> Undefined:
         return Undefined(reason, f"the trap {self.trap.name} {said}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrapSignal:
+    """1 at a block where the trap says yes, else 0."""
+
+    name: str
+    asks: Asks
+    watch: TrapWatch = field(repr=False, compare=False)
+
+    def wants(self) -> Wants:
+        return Wants()
+
+    async def read(self, view: View) -> int | Undefined:
+        answer = await self.watch.ask(self.asks, view)
+        return answer if isinstance(answer, Undefined) else int(answer)
+
+    def form(self) -> dict[str, object]:
+        trap = self.watch.trap
+        return {"trap": f"0x{trap.code_hash.hex()}", "samples": trap.samples, "asks": self.asks.value}

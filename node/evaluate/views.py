@@ -7,12 +7,51 @@ client; everything it learns comes through here, pinned to one block by its hash
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from consensus.types import Address, BlockHash, BlockNumber, ChainId, Seconds
 
 Call = tuple[Address, bytes]
 """Target and calldata of one `eth_call`."""
+
+
+Slot = tuple[Address, int]
+"""A contract and the number of one slot of its storage."""
+Topic = tuple[Address, bytes]
+"""A contract and the first topic of its events: the hash of their signature."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wants:
+    """Reads of one block that are to be fetched together."""
+
+    calls: tuple[Call, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    balances: tuple[Address, ...] = ()
+    events: tuple[Topic, ...] = ()
+
+    def __or__(self, other: Wants) -> Wants:
+        return Wants(
+            calls=self.calls + other.calls,
+            slots=self.slots + other.slots,
+            balances=self.balances + other.balances,
+            events=self.events + other.events,
+        )
+
+    def __len__(self) -> int:
+        return len(self.calls) + len(self.slots) + len(self.balances) + len(self.events)
+
+
+class Event(Protocol):
+    """One log of a block; `Log` of node/chain satisfies it."""
+
+    @property
+    def address(self) -> Address: ...
+    @property
+    def topics(self) -> tuple[bytes, ...]: ...
+    @property
+    def data(self) -> bytes: ...
 
 
 class Block(Protocol):
@@ -44,8 +83,33 @@ class View(Protocol):
         """What the contract returns at this block."""
         ...
 
-    async def prefetch(self, calls: Sequence[Call]) -> None:
-        """Fetch several calls in one round trip, so that `eth_call` answers them from memory."""
+    async def storage(self, account: Address, slot: int) -> bytes:
+        """One 32-byte word of a contract's storage."""
+        ...
+
+    async def balance(self, account: Address) -> int:
+        """Native coin in wei."""
+        ...
+
+    async def logs(
+        self, *, addresses: tuple[Address, ...] = (), topics: tuple[bytes | None, ...] = ()
+    ) -> Sequence[Event]:
+        """The events of this block, in the order of their index."""
+        ...
+
+    async def run_trap(self, data: bytes) -> bytes:
+        """What the runner of traps answers to `data` at this block (`traps.py`)."""
+        ...
+
+    async def prefetch(
+        self,
+        calls: Sequence[Call],
+        *,
+        slots: Sequence[Slot] = (),
+        balances: Sequence[Address] = (),
+        events: Sequence[Topic] = (),
+    ) -> None:
+        """Fetch several reads in one round trip, so that they are answered from memory."""
         ...
 
     async def ancestor(self, k: int) -> View:

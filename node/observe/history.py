@@ -15,6 +15,7 @@ with the file and the place in it.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zipfile
 import zlib
@@ -115,9 +116,12 @@ class RecordedHistory:
         self._path = path
         self.name = path.resolve().name.removesuffix(".zip")
 
-    def transactions(self) -> Iterator[TransactionTrace]:
-        """Every transaction in order of time, empty ones too. Raises `Refused` (HISTORY_INVALID)."""
-        for number, place, content in self._blocks():
+    def transactions(self, *, from_block: int = 0) -> Iterator[TransactionTrace]:
+        """Every transaction in order of time, empty ones too, from a block on.
+
+        Raises `Refused` (HISTORY_INVALID).
+        """
+        for number, place, content in self._blocks(from_block):
             yield from parse_block(content, number, place=place)
 
     def outline(self) -> Iterator[Row]:
@@ -128,13 +132,22 @@ class RecordedHistory:
         for number, place, content in self._blocks():
             yield from _outline_block(content, number, place=place)
 
-    def _blocks(self) -> Iterator[tuple[BlockNumber, str, bytes]]:
+    def fingerprint(self) -> bytes:
+        """SHA-256 over number and content of every block; 32 bytes, the same for a ZIP file and for the
+        folder that it holds. Raises `Refused` (HISTORY_INVALID)."""
+        whole = hashlib.sha256()
+        for number, _, content in self._blocks():
+            whole.update(b"%d %d\n" % (number, len(content)))
+            whole.update(content)
+        return whole.digest()
+
+    def _blocks(self, from_block: int = 0) -> Iterator[tuple[BlockNumber, str, bytes]]:
         """Number, place for messages, and content of each block, by number."""
         if self._path.is_dir():
-            return self._blocks_of_folder()
-        return self._blocks_of_zip()
+            return self._blocks_of_folder(from_block)
+        return self._blocks_of_zip(from_block)
 
-    def _blocks_of_folder(self) -> Iterator[tuple[BlockNumber, str, bytes]]:
+    def _blocks_of_folder(self, from_block: int) -> Iterator[tuple[BlockNumber, str, bytes]]:
         sizes: dict[BlockNumber, int] = {}
         for entry in self._path.iterdir():
             number = self._number_of(entry.name, known=sizes)
@@ -142,12 +155,12 @@ class RecordedHistory:
                 raise _refusal(f"{entry}", "expected a plain file; a history holds no links and no folders")
             sizes[number] = entry.stat().st_size
         self._require_bounded(sizes)
-        for number in sorted(sizes):
+        for number in sorted(each for each in sizes if each >= from_block):
             path = self._path / f"{number}.json"
             with path.open("rb") as file:
                 yield number, f"{path}", self._read(file.read(MAX_BLOCK_BYTES + 1), path.name)
 
-    def _blocks_of_zip(self) -> Iterator[tuple[BlockNumber, str, bytes]]:
+    def _blocks_of_zip(self, from_block: int) -> Iterator[tuple[BlockNumber, str, bytes]]:
         with self._opened() as archive:
             members: dict[BlockNumber, zipfile.ZipInfo] = {}
             for info in archive.infolist():
@@ -159,7 +172,7 @@ class RecordedHistory:
                         f"{self._path}: {_shown(info.filename)}", "expected a plain deflated or stored member"
                     )
             self._require_bounded({number: info.file_size for number, info in members.items()})
-            for number in sorted(members):
+            for number in sorted(each for each in members if each >= from_block):
                 place = f"{self._path}: {_shown(members[number].filename)}"
                 yield number, place, self._unpack(archive, members[number], place)
 

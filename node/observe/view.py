@@ -8,8 +8,9 @@ from eth_utils.address import to_checksum_address
 
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.fields import keccak256
-from consensus.types import Address, BlockNumber
+from consensus.types import Address, BlockNumber, Seconds
 from node.chain.abi import load_artifact
+from node.chain.body import BlockBody, Header, Transaction
 from node.chain.reader import ChainReader
 from node.chain.types import (
     BalanceRead,
@@ -20,9 +21,12 @@ from node.chain.types import (
     LogsRead,
     Read,
     ReadValue,
+    Receipt,
     StorageRead,
 )
 from node.observe.ancestry import Ancestry
+from node.observe.traces import TraceGap, TraceReader
+from node.trace import TransactionTrace
 
 MAX_CACHED_READS = 4096  # far above what one policy reads of a block; beyond it reads are not kept
 MAX_LOOK_BACK = 10_000  # blocks
@@ -32,11 +36,25 @@ RUNNER_ADDRESS = Address(to_checksum_address(keccak256(b"tocsin trap runner")[12
 
 
 class BlockView:
-    """What a chain was at one block. Answers are kept for the life of the view; failures are not."""
+    """What a chain was at one block. Answers are kept for the life of the view; failures are not.
 
-    def __init__(self, ref: BlockRef, reader: ChainReader, ancestry: Ancestry | None = None) -> None:
+    `tracer` reads the traces of the contracts that it watches; a view without one has none.
+    """
+
+    def __init__(
+        self,
+        ref: BlockRef,
+        reader: ChainReader,
+        ancestry: Ancestry | None = None,
+        *,
+        tracer: TraceReader | None = None,
+    ) -> None:
         self._ref = ref
         self._reader = reader
+        self._tracer = tracer
+        self._body: BlockBody | None = None
+        self._receipts: tuple[Receipt, ...] | None = None
+        self._traces: tuple[TransactionTrace, ...] | None = None
         self._ancestry = Ancestry() if ancestry is None else ancestry
         self._values: dict[Read, ReadValue] = {}
         self._ancestors: dict[int, BlockView] = {}
@@ -77,13 +95,52 @@ class BlockView:
         assert isinstance(value, tuple)
         return value
 
-    async def events(self, addresses: tuple[Address, ...]) -> tuple[Log, ...]:
-        """The events of these contracts in this block, in the order of their index."""
-        return await self.logs(addresses=addresses)
+    async def header(self) -> Header:
+        """What the block says of itself."""
+        return (await self._read_body()).header
 
-    async def prefetch(self, calls: Sequence[tuple[Address, bytes]]) -> None:
-        """Fetch several calls in one round trip; those without an agreed answer are asked again when read."""
-        await self.prefetch_reads([CallRead(to=to, data=data) for to, data in calls])
+    async def transactions(self) -> tuple[Transaction, ...]:
+        """The block's transactions, in order."""
+        return (await self._read_body()).transactions
+
+    async def receipts(self) -> tuple[Receipt, ...]:
+        """What came of each transaction, in order."""
+        if self._receipts is None:
+            hashes = [transaction.hash for transaction in await self.transactions()]
+            self._receipts = await self._reader.receipts(self._ref, hashes)
+        return self._receipts
+
+    async def traces(self) -> tuple[TransactionTrace, ...] | TraceGap:
+        """What the transactions did to the watched contracts, or why there is no telling.
+
+        Raises `Unavailable` for a view that was opened without a tracer.
+        """
+        if self._tracer is None:
+            raise Unavailable(f"the view of {self._ref} was opened without a tracer, and has no traces")
+        if self._traces is None:
+            traces = await self._tracer.read(self._ref)
+            if isinstance(traces, TraceGap):
+                return traces
+            self._traces = traces
+        return self._traces
+
+    async def prefetch(
+        self,
+        calls: Sequence[tuple[Address, bytes]],
+        *,
+        slots: Sequence[tuple[Address, int]] = (),
+        balances: Sequence[Address] = (),
+        events: Sequence[tuple[Address, bytes]] = (),
+    ) -> None:
+        """Fetch reads in one round trip; those without an agreed answer are asked again when read."""
+        await self.prefetch_reads(
+            [
+                *(CallRead(to=to, data=data) for to, data in calls),
+                *(StorageRead(account=account, slot=slot) for account, slot in slots),
+                *(BalanceRead(account=account) for account in balances),
+                *(LogsRead(addresses=(address,), topics=(topic,)) for address, topic in events),
+            ]
+        )
 
     async def prefetch_reads(self, reads: Sequence[Read]) -> None:
         """Fetch several reads of any kind in one round trip."""
@@ -106,8 +163,40 @@ class BlockView:
                 f"a look-back from {self._ref} reaches at most {furthest} blocks, came {k}",
             )
         if k not in self._ancestors:
-            self._ancestors[k] = BlockView(await self._find_ancestor(k), self._reader, self._ancestry)
+            self._ancestors[k] = BlockView(
+                await self._find_ancestor(k), self._reader, self._ancestry, tracer=self._tracer
+            )
         return self._ancestors[k]
+
+    async def before(self, seconds: Seconds) -> BlockView:
+        """The view of the newest block that is at least so much older than this one; 0 is this view.
+
+        Found by doubling and halving, since times never fall along a chain. Raises `Refused`
+        (HISTORY_TOO_SHORT) as `ancestor` does.
+        """
+        latest = self._ref.timestamp - seconds
+        furthest = min(self._ref.number, MAX_LOOK_BACK)
+        too_young, k = -1, 0
+        while (await self.ancestor(k)).ref.timestamp > latest:
+            if k == furthest:
+                raise Refused(
+                    Reason.HISTORY_TOO_SHORT,
+                    f"a look-back from {self._ref} reaches {furthest} blocks, and all are younger than "
+                    f"{seconds} seconds before it",
+                )
+            too_young, k = k, min(max(1, 2 * k), furthest)
+        while k - too_young > 1:
+            middle = (k + too_young) // 2
+            if (await self.ancestor(middle)).ref.timestamp > latest:
+                too_young = middle
+            else:
+                k = middle
+        return await self.ancestor(k)
+
+    async def _read_body(self) -> BlockBody:
+        if self._body is None:
+            self._body = await self._reader.body(self._ref)
+        return self._body
 
     async def _call(self, read: CallRead) -> bytes:
         value = await self._read(read)

@@ -10,15 +10,16 @@ import logging
 import sys
 import time
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
 from node.config import LogFormat
 
 
-def configure_logs(form: LogFormat, **bound: Any) -> None:
-    """Send every structlog event to standard output in `form`, with `bound` keys in each line.
+def configure_logs(form: LogFormat, *, stream: TextIO | None = None, **bound: Any) -> None:
+    """Send every structlog event to `stream`, or to standard output, in `form`, with `bound` keys in each
+    line.
 
     The libraries' own loggers (libp2p, httpx) are heard from warnings up, in the same form.
     """
@@ -28,20 +29,21 @@ def configure_logs(form: LogFormat, **bound: Any) -> None:
         _stamp,
         _bytes_to_hex,
     ]
+    stream = sys.stdout if stream is None else stream
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**bound)
     renderer: Any = (
         structlog.processors.JSONRenderer(default=str)
         if form is LogFormat.JSON
-        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
     )
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

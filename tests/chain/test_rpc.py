@@ -13,6 +13,7 @@ from consensus.errors import Reason, Refused
 from consensus.types import ChainId
 from node.chain import endpoint as endpoint_module
 from node.chain.endpoint import EndpointHealth
+from node.chain.request import RpcRequest, read_canonical
 from node.chain.rpc import NoAgreement, RpcFaulted, RpcPool, open_pool
 from node.chain.types import Endpoint
 from node.devnet.anvil import Mining, running_anvil
@@ -137,6 +138,30 @@ async def test_a_limited_endpoint_rests_as_long_as_it_asks_for_and_is_not_asked(
         for _ in range(3):
             await pool.call_agreed("eth_getBalance", (ACCOUNT, "latest"))
         assert three[0].asked["eth_getBalance"] == asked
+
+
+async def test_an_endpoint_that_limits_one_request_of_a_batch_rests_and_the_others_count(
+    three: Three,
+) -> None:
+    def limiting(method: str, params: list[Any], response: dict[str, Any]) -> dict[str, Any]:
+        if method != "eth_getBalance":
+            return response
+        return {"jsonrpc": "2.0", "id": response["id"], "error": {"code": 429, "message": "slow down"}}
+
+    three[0].lie = limiting
+    async with pool_of(three[0], agreement=1) as pool:
+        balance, chain_id = await pool.agree_each(
+            [
+                RpcRequest(method="eth_getBalance", params=(ACCOUNT, "latest"), parse=read_canonical),
+                RpcRequest(method="eth_chainId", params=(), parse=read_canonical),
+            ]
+        )
+        statistics = pool.statistics().endpoints[0]
+
+    assert isinstance(balance, NoAgreement)
+    assert chain_id == b'"0x7a69"'
+    assert (statistics.health, statistics.limited) == (EndpointHealth.LIMITED, 1)
+    assert statistics.backoff_seconds > 0
 
 
 async def test_a_server_cannot_ask_for_a_rest_that_never_ends(three: Three) -> None:

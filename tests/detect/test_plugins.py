@@ -14,8 +14,8 @@ import pytest
 from consensus.errors import Broken, Reason, Refused
 from node.detect import plugins
 from node.detect.detector import Detector
-from node.detect.policy import DetectionPolicy
-from node.detect.watch import Watch
+from node.detect.policy import DetectionPolicy, parse_detection_policy
+from node.detect.watch import Watch, canonical
 from tests.detect.policies import SMALL, make_policy
 from tests.detect.recordings import hash_of, quiet_history, recorded_call, write_zip
 from tests.detect.traces import DEPOSIT, WITHDRAW, deposit
@@ -71,6 +71,21 @@ def test_the_example_package_is_installed_and_asked(tmp_path: Path, installed: P
 
     assert played.returncode == 0, played.stderr
     assert "deep_nesting" in json.loads(played.stdout)["detectors"]
+
+
+def test_the_example_takes_its_learned_state_back(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(installed))
+    plugins.find_plugin.cache_clear()
+    policy = parse_detection_policy(POLICY.encode())
+    watch = Watch(policy)
+    watch.learn(deposit())
+
+    restored = Watch(policy)
+    restored.restore(json.loads(canonical(watch.state())), {})
+    plugins.find_plugin.cache_clear()
+
+    assert watch.state()["detectors"]["deep_nesting"] == 1
+    assert restored.state_hash() == watch.state_hash()
 
 
 def test_without_the_package_the_policy_is_refused_with_its_line(tmp_path: Path) -> None:

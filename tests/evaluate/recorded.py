@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.fields import keccak256
 from consensus.types import Address, BlockHash, BlockNumber, ChainId, Seconds
 from node.evaluate.policy import Policy
+from node.evaluate.signals import CallSignal
 
 GENESIS_TIME = 1_700_000_000
 SECONDS_PER_BLOCK = 12
 
 Answers = Mapping[tuple[Address, bytes], bytes | None]
 """What each call returns; None: it reverts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedLog:
+    address: Address
+    topics: tuple[bytes, ...]
+    data: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +34,9 @@ class RecordedBlock:
     parent_hash: BlockHash
     timestamp: Seconds
     answers: Answers
+    slots: Mapping[tuple[Address, int], bytes] = field(default_factory=dict)
+    balances: Mapping[Address, int] = field(default_factory=dict)
+    logs: tuple[RecordedLog, ...] = ()
 
 
 @dataclass(slots=True)
@@ -36,8 +48,11 @@ class RecordedChain:
     silent: set[BlockHash] = field(default_factory=set)
     reads: int = 0
 
-    def extend(self, parent: RecordedBlock | None, answers: Answers, *, branch: str = "") -> RecordedBlock:
-        """One more block on top of `parent`; `branch` tells it from its twin on another branch."""
+    def extend(
+        self, parent: RecordedBlock | None, answers: Answers, *, branch: str = "", **more: Any
+    ) -> RecordedBlock:
+        """One more block on top of `parent`; `branch` tells it from its twin on another branch, `more`
+        are its slots, balances and logs."""
         number = 0 if parent is None else parent.number + 1
         parent_hash = BlockHash(bytes(32)) if parent is None else parent.hash
         block = RecordedBlock(
@@ -47,6 +62,7 @@ class RecordedChain:
             parent_hash=parent_hash,
             timestamp=Seconds(GENESIS_TIME + SECONDS_PER_BLOCK * number),
             answers=answers,
+            **more,
         )
         self.blocks[block.hash] = block
         return block
@@ -69,7 +85,23 @@ class RecordedView:
             raise Refused(Reason.CALL_REVERTED, f"{to} reverts at block {self.ref.number}")
         return answer
 
-    async def prefetch(self, calls: Sequence[tuple[Address, bytes]]) -> None:
+    async def storage(self, account: Address, slot: int) -> bytes:
+        return self.ref.slots.get((account, slot), bytes(32))
+
+    async def balance(self, account: Address) -> int:
+        return self.ref.balances.get(account, 0)
+
+    async def logs(
+        self, *, addresses: tuple[Address, ...] = (), topics: tuple[bytes | None, ...] = ()
+    ) -> tuple[RecordedLog, ...]:
+        return tuple(
+            log for log in self.ref.logs if log.address in addresses and log.topics[:1] == topics[:1]
+        )
+
+    async def run_trap(self, data: bytes) -> bytes:
+        raise Unavailable("nothing runs on a recording")
+
+    async def prefetch(self, calls: Sequence[tuple[Address, bytes]], **_others: object) -> None:
         return
 
     async def ancestor(self, k: int) -> RecordedView:
@@ -81,7 +113,7 @@ class RecordedView:
 
 def make_answers(policy: Policy, **values: int | None) -> Answers:
     """The answers under which the policy's signals (of one uint256 each) have these values; None reverts."""
-    signals = {signal.name: signal for signal in policy.signals}
+    signals = {signal.name: signal for signal in policy.signals if isinstance(signal, CallSignal)}
     return {
         (signals[name].to, signals[name].calldata): None if value is None else value.to_bytes(32, "big")
         for name, value in values.items()

@@ -123,7 +123,7 @@ async def test_a_silent_source_inside_the_window_is_unknown_not_a_second_firing(
 
 async def test_a_refused_prefetch_leaves_every_rule_unknown() -> None:
     class Mute(RecordedView):
-        async def prefetch(self, calls: object) -> None:
+        async def prefetch(self, calls: object, **_others: object) -> None:
             raise Unavailable("no source answers")
 
     policy = make_policy("x > y")

@@ -25,10 +25,9 @@ from node.evaluate.expressions import (
     Read,
     Undefined,
     canonical_text,
-    compute_truth,
     parse_condition,
-    reads_of,
 )
+from node.evaluate.judging import compute_truth, reads_of
 
 SIGNALS = ("x", "y", "z")
 
@@ -141,11 +140,11 @@ def test_prev_reads_the_same_signal_earlier() -> None:
         ("max(*x) > 1", 1, "plain arguments"),
         ("min > 1", 1, "min(…)"),
         ("prev(x) > 1", 1, "prev(signal, 3)"),
-        ("prev(x, 0) > 1", 9, "1 to 256"),
-        ("prev(x, 257) > 1", 9, "1 to 256"),
-        ("prev(x, -1) > 1", 9, "1 to 256"),
-        ("prev(x, y) > 1", 9, "1 to 256"),
-        ("prev(x, True) > 1", 9, "1 to 256"),
+        ("prev(x, 0) > 1", 9, "1 to 300"),
+        ("prev(x, 301) > 1", 9, "1 to 300"),
+        ("prev(x, -1) > 1", 9, "1 to 300"),
+        ("prev(x, y) > 1", 9, "1 to 300"),
+        ("prev(x, True) > 1", 9, "1 to 300"),
         ("prev(x + y, 1) > 1", 1, "prev(signal, 3)"),
         ("prev(prev(x, 1), 1) > 1", 1, "prev(signal, 3)"),
         ("prev(unknown, 1) > 1", 6, "signals:"),

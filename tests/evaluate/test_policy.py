@@ -197,8 +197,8 @@ def test_a_refusal_names_line_and_path() -> None:
     ("signal", "window", "threshold", "advice"),
     [
         ("w", "5", "6000", "no signal is called"),
-        ("x", "0", "6000", "from 1 to 256"),
-        ("x", "257", "6000", "from 1 to 256"),
+        ("x", "0", "6000", "from 1 to 300"),
+        ("x", "301", "6000", "from 1 to 300"),
         ("x", "5", "0", "from 1 to 10000"),
         ("x", "5", "10_001", "from 1 to 10000"),
     ],

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from consensus.errors import Reason
 from consensus.types import Address
 from node.evaluate.expressions import Undefined
-from node.evaluate.signals import Signal, parse_call
+from node.evaluate.signals import CallSignal, parse_call
 from tests.evaluate.policies import POOL
 
 
-def make_signal(types: str, *, position: int = 0) -> Signal:
+def make_signal(types: str, *, position: int = 0) -> CallSignal:
     call = parse_call(f"pool.f()({types})")
-    return Signal(
+    return CallSignal(
         name="x",
         contract="pool",
         call=call.canonical(),

@@ -16,7 +16,10 @@ from node.chain.reader import ChainReader
 from node.chain.rpc import RpcPool
 from node.chain.types import BlockRef
 from node.devnet.anvil import Mining, running_anvil
+from node.evaluate.engine import Engine
 from node.evaluate.expressions import Undefined
+from node.evaluate.findings import Finding, Unknown
+from node.evaluate.policy import parse_policy
 from node.evaluate.traps import MAX_SAMPLES, MAX_TRAP_BYTES, Asks, Trap, TrapWatch
 from node.observe.view import RUNNER_ADDRESS, BlockView
 from tests.chain.doubles import EndpointDouble, doubles, pool_of
@@ -291,3 +294,72 @@ async def test_more_samples_than_blocks_are_unknown(chain: Chain) -> None:
 def test_a_trap_out_of_bounds_is_refused(code: bytes, samples: int, said: str) -> None:
     with pytest.raises(Refused, match=said):
         Trap(name="t", code=code, samples=samples)
+
+
+def rules(code: bytes, **changes: str) -> bytes:
+    """A policy with one rule, that rings while the trap asks for a response."""
+    keys = {"trap": f'"0x{code.hex()}"', "samples": "2", "asks": "shouldRespond"} | changes
+    entry = ", ".join(f"{key}: {value}" for key, value in keys.items())
+    return f"""\
+tocsin: 1
+name: trapped
+version: 1
+ttl_seconds: 3600
+source_chain_id: 31337
+contracts: {{}}
+signals:
+  halved: {{{entry}}}
+actions: {{}}
+rules:
+  halved-within-a-block: {{kind: expression, when: halved == 1, cooldown_blocks: 0, actions: []}}
+""".encode()
+
+
+async def test_a_rule_rings_by_a_trap(chain: Chain, compiled: dict[str, dict[str, bytes]]) -> None:
+    engine = Engine(parse_policy(rules(compiled["Halved"]["creation"])))
+    await chain.set(100)
+    quiet = await engine.evaluate(await chain.set(51))
+    fallen = await engine.evaluate(await chain.set(25))
+
+    assert quiet == ()
+    (finding,) = fallen
+    assert isinstance(finding, Finding)
+    assert [(each.signal, each.value) for each in finding.observations] == [("halved", 1)]
+
+
+async def test_a_rule_whose_trap_reverts_is_unknown(
+    chain: Chain, compiled: dict[str, dict[str, bytes]]
+) -> None:
+    await chain.set(1)
+    (said,) = await Engine(parse_policy(rules(compiled["Reverts"]["creation"]))).evaluate(await chain.set(1))
+
+    assert isinstance(said, Unknown)
+    assert said.reason is Reason.SIGNAL_UNDEFINED
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"trap": '"0x01"'}, {"samples": "3"}, {"asks": "shouldAlert"}],
+    ids=lambda each: next(iter(each)),
+)
+def test_whatever_a_trap_says_by_is_part_of_the_policys_hash(changes: dict[str, str]) -> None:
+    assert parse_policy(rules(b"\x00", **changes)).hash != parse_policy(rules(b"\x00")).hash
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"trap": '"0x"'}, "expected 0x and the hex digits"),
+        ({"trap": '"0x012"'}, "expected 0x and the hex digits"),
+        ({"trap": f'"0x{"00" * (MAX_TRAP_BYTES + 1)}"'}, "expected 0x and the hex digits"),
+        ({"samples": "0"}, "from 1 to 64"),
+        ({"samples": "65"}, "from 1 to 64"),
+        ({"asks": "shouldPanic"}, "shouldRespond"),
+    ],
+)
+def test_a_trap_that_is_no_trap_is_refused_with_its_place(changes: dict[str, str], said: str) -> None:
+    with pytest.raises(Refused, match=said) as caught:
+        parse_policy(rules(b"\x00", **changes))
+
+    assert caught.value.reason is Reason.POLICY_INVALID
+    assert "line 8" in caught.value.message

@@ -67,6 +67,21 @@ async def test_the_same_read_is_asked_once(chain: Chain) -> None:
         assert chain.endpoint.asked[method] == 1
 
 
+async def test_prefetching_takes_reads_of_every_kind_in_one_request(chain: Chain) -> None:
+    view = BlockView(await chain.mine(), chain.reader)
+    before = chain.pool.statistics().endpoints[0].requests
+
+    await view.prefetch(
+        [(CONTRACT, b"")], slots=[(CONTRACT, 3)], balances=[CONTRACT], events=[(CONTRACT, bytes(32))]
+    )
+
+    await view.eth_call(CONTRACT, b"")
+    await view.storage(CONTRACT, 3)
+    await view.balance(CONTRACT)
+    await view.logs(addresses=(CONTRACT,), topics=(bytes(32),))
+    assert chain.pool.statistics().endpoints[0].requests == before + 1
+
+
 async def test_reads_of_two_blocks_are_never_mixed_up(chain: Chain) -> None:
     first, second = await chain.mine(), await chain.mine()
     views = [BlockView(ref, chain.reader) for ref in (second, first)]

@@ -20,7 +20,7 @@ import shutil
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ UNTESTED = (
 )
 BUILD_SECONDS = 600
 TEST_SECONDS = 120
+FIRST_TESTS = 2  # files; then three times as many, and so on
 COMPILES_PER_PROCESS = 200  # the compiler's memory grows by some megabytes each time
 
 # The compiler that stays warm: one line names the input file, the answer says where the output is.
@@ -61,6 +62,9 @@ cat "$0.$key"
 """
 
 # A test's name follows upon the word; that of an invariant, below the sequence that broke it.
+FAILING_SUITE = re.compile(
+    r"^Encountered \d+ failing tests? in ([^\s:]+):\w+\n(.*?)(?:^\n|\Z)", re.MULTILINE | re.DOTALL
+)
 FAILURE = re.compile(r"^(?:\[FAIL.*\])? (\w+)\([^\n]*\) \((?:gas|runs):", re.MULTILINE)
 
 Bytes = dict[str, Any]  # `bytecode` and `deployedBytecode` of one contract, as solc gives them
@@ -127,6 +131,8 @@ class Bench:
     imports: dict[str, frozenset[str]] = field(default_factory=dict)
     artifacts: list[Artifact] = field(default_factory=list)
     original: dict[str, str] = field(default_factory=dict)
+    found: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How many mistakes each test file has found, by the file that they were in, and in all ("")."""
     compiler: Compiler = field(init=False)
 
     def __post_init__(self) -> None:
@@ -140,6 +146,9 @@ class Bench:
             "FOUNDRY_OUT": "out",
             "FOUNDRY_CACHE_PATH": "cache",
             "FOUNDRY_DYNAMIC_TEST_LINKING": "true",
+            # A quarter of what `make test` does: a mistake that only long luck finds counts as not found.
+            "FOUNDRY_FUZZ_RUNS": "64",
+            "FOUNDRY_INVARIANT_RUNS": "8",
         }
 
     # ---- once
@@ -159,14 +168,15 @@ class Bench:
 
         failures = self._forge([], BUILD_SECONDS)
         if failures:
-            raise BenchError(f"the tests fail without any mutant: {', '.join(failures)}")
+            names = ", ".join(name for _, name in failures)
+            raise BenchError(f"the tests fail without any mutant: {names}")
         self.input = json.loads((self.folder / "compiler.last").read_text())
         self._read_baseline()
 
     def twin(self, folder: Path) -> Bench:
         """A second bench, ready as this one is."""
         copied = [each.name for each in self.folder.iterdir() if each.name != "node_modules"]
-        other = Bench(folder, self.input, self.imports, self.artifacts, self.original)
+        other = Bench(folder, self.input, self.imports, self.artifacts, self.original, self.found)
         copy_contracts(self.folder, folder, copied)
         return other
 
@@ -212,19 +222,32 @@ class Bench:
 
     # ---- per mutant
 
-    def tests_of(self, file: str) -> list[list[str]]:
-        """Test files that can notice a change in `file`, room by room: its own, then those whose code uses it
-        most. Each room's tests are compiled apart, so that a mutant that dies early costs little."""
-        reach: dict[str, list[str]] = {}
-        users: Counter[str] = Counter()
-        for path, imports in sorted(self.imports.items()):
-            if file in imports:
-                room = path.split("/")[1]
-                users[room] += path.startswith("src/")
-                if path.endswith(".t.sol"):
-                    reach.setdefault(room, []).append(path)
+    def tests_of(self, file: str) -> Iterator[list[str]]:
+        """Test files that can notice a change in `file`: first a few, then ever more at once. Those that have
+        found mistakes in this file come first, then those of its room, then of the rooms that use it most.
+
+        Most of a mutant's time goes into compiling what its tests hold, and one test kills it.
+        """
+        users = Counter(
+            path.split("/")[1]
+            for path, imports in self.imports.items()
+            if path.startswith("src/") and file in imports
+        )
         own = file.split("/")[1]
-        return [reach[room] for room in sorted(reach, key=lambda room: (room != own, -users[room], room))]
+
+        def rank(path: str) -> tuple[object, ...]:
+            room = path.split("/")[1]
+            return (-self.found[file, path], room != own, -users[room], -self.found["", path], path)
+
+        reaching = [
+            path for path, imports in self.imports.items() if path.endswith(".t.sol") and file in imports
+        ]
+        reaching.sort(key=rank)
+        size = FIRST_TESTS
+        while reaching:
+            yield reaching[:size]
+            reaching = reaching[size:]
+            size *= 3
 
     def compile(self, file: str, source: str, tests: list[str]) -> dict[Artifact, Bytes] | None:
         """The contracts that `tests` may touch and that hold code of `file`; None: it does not compile."""
@@ -261,14 +284,19 @@ class Bench:
         for name in ("fuzz", "invariant", "test-failures"):
             shutil.rmtree(self.folder / "cache" / name, ignore_errors=True)
 
-    def run_tests(self, tests: list[str]) -> list[str]:
+    def run_tests(self, file: str, tests: list[str]) -> list[str]:
         """Names of the tests that fail; forge stops at the first. One that takes too long has failed."""
         paths = tests[0] if len(tests) == 1 else "{" + ",".join(tests) + "}"
-        return self._forge(["--fail-fast", "--match-path", paths], TEST_SECONDS)
+        failures = self._forge(["--fail-fast", "--match-path", paths], TEST_SECONDS)
+        for suite in {suite for suite, _ in failures}:
+            self.found[file, suite] += 1
+            self.found["", suite] += 1
+        return [name for _, name in failures]
 
     # ---- internals
 
-    def _forge(self, arguments: list[str], seconds: float) -> list[str]:
+    def _forge(self, arguments: list[str], seconds: float) -> list[tuple[str, str]]:
+        """File and name of each test that fails."""
         command = [str(self.folder / "tools" / "forge"), "test", "--fuzz-seed", "0x1", *arguments]
         with subprocess.Popen(
             command, cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE,
@@ -278,10 +306,14 @@ class Bench:
                 output, _ = process.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-                return ["too slow"]
+                return [("", "too slow")]
         if process.returncode == 0:
             return []
-        failures = sorted(set(FAILURE.findall(output)))
+        failures = [
+            (suite, name)
+            for suite, those in FAILING_SUITE.findall(output)
+            for name in sorted(set(FAILURE.findall(those)))
+        ] or [("", name) for name in sorted(set(FAILURE.findall(output)))]
         if not failures:
             raise BenchError(f"forge says neither yes nor no: {output[-2000:]}")
         return failures

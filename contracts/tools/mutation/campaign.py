@@ -112,7 +112,7 @@ def sample(mutants: list[Mutant], size: int, seed: int) -> list[Mutant]:
 
 
 def judge(bench: Bench, mutant: Mutant) -> Verdict:
-    """One mutant on one bench: the tests that reach it, room by room, until one fails."""
+    """One mutant on one bench: the tests that reach it, a few first, until one fails."""
     started = time.monotonic()
 
     def verdict(fate: Fate, by: str = "") -> Verdict:
@@ -128,7 +128,7 @@ def judge(bench: Bench, mutant: Mutant) -> Verdict:
             if not bench.install(compiled):
                 continue
             fate = Fate.SURVIVED
-            failures = bench.run_tests(tests)
+            failures = bench.run_tests(mutant.file, tests)
         finally:
             bench.restore(compiled)
         if failures:

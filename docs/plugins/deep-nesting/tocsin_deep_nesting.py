@@ -11,6 +11,7 @@ from typing import ClassVar
 from node.detect.detector import Detector, State
 from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter, count
+from node.detect.shape import Count, parse
 from node.trace import TransactionTrace
 
 
@@ -38,6 +39,9 @@ class DeepNesting(Detector):
 
     def state(self) -> State:
         return self._deepest
+
+    def restore(self, state: object) -> None:
+        self._deepest = parse(state, Count)
 
 
 def compute_depth(transaction: TransactionTrace) -> int:

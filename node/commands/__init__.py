@@ -1,0 +1,1 @@
+"""Commands of `tocsin` that need more than a few lines; `node/cli.py` lists them."""

@@ -1,0 +1,95 @@
+"""Sealed files: a format's name, a body of plain JSON values, and a hash over both; one body has one file.
+
+    {"body": {…}, "format": "tocsin.learned.v1", "hash": "0x…"}
+
+The bytes are canonical JSON. A file may be a stranger's: it is measured before it is read, and refused with
+its path for whatever is not of this form. The hash is no signature; it tells damage, and gives people a name
+to agree on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from consensus.errors import Reason, Refused
+from consensus.fields import keccak256
+from node.detect.watch import canonical
+
+MAX_SEALED_BYTES: Final = 1 << 30  # what 1 145 transactions of NowSwap teach is 28 kB
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    format: str
+    hash: Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{64}\Z")]
+    body: dict[str, Any]
+
+
+def seal(body: dict[str, Any], file_format: str) -> bytes:
+    """The content of the file."""
+    return canonical({"format": file_format, "hash": compute_seal(body, file_format), "body": body})
+
+
+def compute_seal(body: dict[str, Any], file_format: str) -> str:
+    """keccak256 over format and body in canonical form, as 0x and 64 digits."""
+    return f"0x{keccak256(canonical([file_format, body])).hex()}"
+
+
+def unseal(content: bytes, file_format: str) -> dict[str, Any]:
+    """The body. Raises `Refused` (STATE_CORRUPT; STATE_FOREIGN for another format or version)."""
+    if len(content) > MAX_SEALED_BYTES:
+        raise _corrupt(f"more than {MAX_SEALED_BYTES} bytes; no such file is written")
+    try:
+        file: _File = msgspec.convert(json.loads(content), type=_File, strict=True)
+        if file.format != file_format:
+            raise Refused(
+                Reason.STATE_FOREIGN,
+                f"expected the format {file_format}, came {file.format[:40]!r}; make the file anew with "
+                "this version",
+            )
+        is_whole = compute_seal(file.body, file_format) == file.hash
+        is_canonical = is_whole and seal(file.body, file_format) == content
+    except (ValueError, RecursionError) as error:
+        raise _corrupt(f"expected {file_format}: {str(error)[:200]}") from None
+    if not is_whole:
+        raise _corrupt(f"its content does not come to the hash {file.hash} that it names; make the file anew")
+    if not is_canonical:
+        raise _corrupt("expected canonical JSON, came another form; make the file anew")
+    return file.body
+
+
+def read_sealed(path: Path, file_format: str) -> dict[str, Any]:
+    """The body of a file. Raises as `unseal` does; the message starts with the path."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_SEALED_BYTES + 1)
+    except OSError as error:
+        raise _corrupt(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        return unseal(content, file_format)
+    except Refused as refused:
+        raise Refused(refused.reason, f"{path}: {refused.message}") from None
+
+
+def write_sealed(path: Path, content: bytes) -> None:
+    """Write the file whole or not at all: whoever is killed meanwhile leaves the one before.
+
+    Raises `Refused` (STATE_CORRUPT) where it cannot be written.
+    """
+    beside = path.with_name(f"{path.name}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise _corrupt(f"{path}: cannot be written: {error.strerror}; choose another place") from None
+
+
+def _corrupt(message: str) -> Refused:
+    return Refused(Reason.STATE_CORRUPT, message)

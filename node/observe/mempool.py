@@ -1,0 +1,101 @@
+"""Pending transactions as an endpoint tells them: polled, each told once, malformed ones counted.
+
+Nobody agrees on a mempool: one endpoint's word is all there is, and what comes of it is never signed. A
+private transaction is in none; it is seen in its block.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Final
+
+from consensus.errors import Reason, Refused, Unavailable
+from node.chain.parse import octets, quantity
+from node.chain.request import Json
+from node.chain.rpc import RpcFaulted, RpcPool
+from node.chain.types import BlockRef
+from node.pending import PendingTransaction
+from node.trace import Account
+
+MAX_REMEMBERED: Final = 65_536
+"""Hashes that are known, so that none is told twice; the oldest leave."""
+MAX_POLLED: Final = 512
+"""New transactions that are fetched at one poll; the others are counted as passed over."""
+
+
+class MempoolFollower:
+    """Polls a filter of pending transactions, which every client has, and sets it anew when it is gone.
+
+    The pool is of one endpoint: a filter is known to the one that made it.
+    """
+
+    def __init__(self, pool: RpcPool) -> None:
+        self._pool = pool
+        self._filter: Json = None
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self.refused = 0
+        """Transactions that were malformed."""
+        self.passed_over = 0
+        """Transactions beyond what one poll takes."""
+
+    async def poll(self) -> tuple[PendingTransaction, ...]:
+        """What is new. Raises `Unavailable` where the endpoint has no answer, or no such filter."""
+        if self._filter is None:
+            self._filter = await self._pool.call("eth_newPendingTransactionFilter")
+        try:
+            hashes = await self._pool.call("eth_getFilterChanges", (self._filter,))
+        except RpcFaulted as fault:
+            self._filter = None  # endpoints forget filters that nobody asks for
+            raise Unavailable(
+                f"the filter of pending transactions is gone, the next poll sets one: {fault}"
+            ) from fault
+        if not isinstance(hashes, list):
+            raise Unavailable(f"a list of pending transactions was expected, came {str(hashes)[:80]}")
+        new = [each for each in dict.fromkeys(map(str, hashes)) if each not in self._known]
+        self.passed_over += max(0, len(new) - MAX_POLLED)
+        found = []
+        for transaction_hash in new[:MAX_POLLED]:
+            self._remember(transaction_hash)
+            answer = await self._pool.call("eth_getTransactionByHash", (transaction_hash,))
+            if answer is None:
+                continue  # mined, or dropped
+            try:
+                found.append(parse_pending(answer))
+            except Refused:
+                self.refused += 1
+        return tuple(found)
+
+    def _remember(self, transaction_hash: str) -> None:
+        self._known[transaction_hash] = None
+        if len(self._known) > MAX_REMEMBERED:
+            self._known.popitem(last=False)
+
+
+async def read_transactions(pool: RpcPool, at: BlockRef) -> tuple[PendingTransaction, ...]:
+    """What a block did hold, for those that no mempool showed. Raises `Unavailable` without an answer, and
+    `Refused` (PENDING_INVALID) where it is malformed."""
+    block = await pool.call("eth_getBlockByHash", (f"0x{at.hash.hex()}", True))
+    transactions = block.get("transactions") if isinstance(block, dict) else None
+    if not isinstance(transactions, list):
+        raise Unavailable(f"{at} with its transactions was expected, came {str(block)[:80]}")
+    return tuple(parse_pending(each) for each in transactions)
+
+
+def parse_pending(answer: Any) -> PendingTransaction:
+    """A transaction as JSON-RPC gives it. Raises `Refused` (PENDING_INVALID)."""
+    try:
+        to = answer.get("to")
+        return PendingTransaction(
+            hash=f"0x{octets(answer['hash'], 32).hex()}",
+            sender=_account(answer["from"]),
+            to=None if to is None else _account(to),
+            data=octets(answer["input"]),
+            value_wei=quantity(answer["value"]),
+            gas=quantity(answer["gas"]),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Refused(Reason.PENDING_INVALID, f"no pending transaction: {error!r}") from error
+
+
+def _account(text: object) -> Account:
+    return Account(f"0x{octets(text, 20).hex()}")  # type: ignore[arg-type]

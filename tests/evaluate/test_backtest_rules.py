@@ -1,0 +1,73 @@
+"""`tocsin policy backtest`: past blocks of a real node, judged as a watcher would have judged them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import trio
+
+from node.chain.rpc import open_pool
+from node.chain.types import Endpoint
+from node.devnet.anvil import Mining, running_anvil
+from tests.evaluate.policies import POOL, TOKEN, make_policy_text
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RETURNS_BLOCK_NUMBER = "0x435f5260205ff3"
+REVERTS = "0x5f5ffd"
+
+
+async def backtest(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "node", "policy", "backtest", *arguments]
+    return await trio.run_process(
+        command, cwd=REPOSITORY, capture_stdout=True, capture_stderr=True, check=False
+    )
+
+
+async def test_past_blocks_are_judged_by_their_own_state(tmp_path: Path) -> None:
+    policy, address = tmp_path / "policy.yaml", tmp_path / "rpc"
+    watch = '{kind: expression, when: "x > 5 and prev(x, 2) >= 4", cooldown_blocks: 0, actions: [stop]}'
+    blind = "{kind: expression, when: y > 0, cooldown_blocks: 0, actions: []}"
+    text = make_policy_text().split("rules:")[0] + f"rules:\n  watch: {watch}\n  blind: {blind}\n"
+    policy.write_text(text)
+
+    async with running_anvil(mining=Mining.WHEN_TOLD) as anvil:
+        address.write_text(f"{anvil.http}\n")
+        endpoint = Endpoint(name="ada", http=anvil.http)
+        async with open_pool(anvil.chain_id, (endpoint,), agreement=1, timeout_seconds=20) as pool:
+            await pool.call("anvil_setCode", (TOKEN, RETURNS_BLOCK_NUMBER))
+            await pool.call("anvil_setCode", (POOL, REVERTS))
+            await pool.call("anvil_mine", (hex(10),))
+        told = await backtest(
+            str(policy), "--http-file", str(address), "--blocks", "8", "--last", "9", "--json"
+        )
+        prose = await backtest(str(policy), "--http-file", str(address), "--blocks", "20")
+    silent = await backtest(str(policy), "--http-file", str(address), "--blocks", "20")
+
+    answer = json.loads(told.stdout)
+    assert (answer["first_block"], answer["last_block"]) == (2, 9)
+    assert [(each["rule"], each["block"], each["actions"]) for each in answer["findings"]] == [
+        ("watch", 6, ["stop"])
+    ]
+    assert answer["findings"][0]["values"] == {"x@-0": "6", "x@-2": "4"}
+    assert answer["unknown"] == [{"rule": "blind", "reason": "signal_undefined", "blocks": 8}]
+    assert b"block 6  watch  asks stop" in prose.stdout
+    assert b"signal_undefined  at 11 blocks" in prose.stdout
+    assert silent.returncode == 3
+    assert b"Traceback" not in silent.stderr
+
+
+async def test_what_is_no_policy_or_no_address_is_refused(tmp_path: Path) -> None:
+    policy, address = tmp_path / "policy.yaml", tmp_path / "rpc"
+    policy.write_text(make_policy_text())
+    address.write_text("not an address\n")
+
+    no_address = await backtest(str(policy), "--http-file", str(address), "--blocks", "1")
+    policy.write_text("tocsin: 2\n")
+    no_policy = await backtest(str(policy), "--http-file", str(address), "--blocks", "1")
+
+    assert (no_address.returncode, no_policy.returncode) == (2, 2)
+    assert b"http://" in no_address.stderr
+    assert b"from 1 to 1" in no_policy.stderr
