@@ -17,7 +17,8 @@ setup: ## the virtual environment, the npm packages, the compiler
 	@PYTHON="$(PYTHON)" deploy/bootstrap
 
 contracts: setup ## compile the contracts and write the package data that the node reads
-	@cd contracts && FOUNDRY_PROFILE=release forge build --quiet --skip 'test/**'
+	@cd contracts && FOUNDRY_PROFILE=release forge build --quiet --skip 'test/**' \
+	  && FOUNDRY_PROFILE=release forge build --quiet offchain/TrapRunner.sol
 	@contracts/tools/export-artifacts
 
 demo: contracts ## a live attack stopped by independent watchers [NODES=7] [INCIDENT=folder]
@@ -31,7 +32,7 @@ check: setup ## format, lint, types
 	ruff format --check .
 	ruff check .
 	mypy
-	cd contracts && forge fmt --check src test demo script examples
+	cd contracts && forge fmt --check src test demo script examples offchain
 	cd tests/contracts/consumer && forge fmt --check
 
 compiled-tests: check # on the core that `contracts` leaves free

@@ -33,6 +33,7 @@ _BUILT_IN_ERRORS = {"Error(string)": ("Error", ("string",)), "Panic(uint256)": (
 class _File(msgspec.Struct):
     abi: list[dict[str, Any]]
     bytecode: str
+    runtime: str = "0x"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,8 @@ class Artifact:
     name: str
     abi: ABI
     bytecode: str
+    runtime: bytes = b""
+    """Code as it stands on a chain; only of what is run without being deployed."""
 
     def encode(self, function: str, *arguments: object) -> bytes:
         """Calldata of one call."""
@@ -101,7 +104,9 @@ def load_artifact(name: str) -> Artifact:
     except FileNotFoundError as error:
         raise Broken(f"no packaged contract {name}; run `make contracts`") from error
     file = msgspec.json.decode(raw, type=_File)
-    return Artifact(name=name, abi=cast(ABI, file.abi), bytecode=file.bytecode)
+    return Artifact(
+        name=name, abi=cast(ABI, file.abi), bytecode=file.bytecode, runtime=bytes.fromhex(file.runtime[2:])
+    )
 
 
 def selector(element: ABIFunction) -> bytes:

@@ -207,11 +207,12 @@ def _require_known(found: T | None, what: str) -> T:
 def _request(read: Read, at: BlockRef) -> RpcRequest[ReadValue]:
     pinned: Json = {"blockHash": f"0x{at.hash.hex()}", "requireCanonical": True}
     match read:
-        case CallRead(to=to, data=data, gas=gas):
+        case CallRead(to=to, data=data, gas=gas, code=code):
             call: dict[str, Json] = {"to": to, "data": f"0x{data.hex()}"}
             if gas is not None:
                 call["gas"] = hex(gas)
-            return RpcRequest(method="eth_call", params=(call, pinned), parse=parse_call)
+            overrides: tuple[Json, ...] = ({to: {"code": f"0x{code.hex()}"}},) if code else ()
+            return RpcRequest(method="eth_call", params=(call, pinned, *overrides), parse=parse_call)
         case BalanceRead(account=account):
             return RpcRequest(method="eth_getBalance", params=(account, pinned), parse=parse_quantity)
         case StorageRead(account=account, slot=slot):

@@ -66,6 +66,8 @@ class CallRead:
     data: bytes
     gas: int | None = None
     """How much gas the call gets; the endpoint's own cap where None."""
+    code: bytes = b""
+    """Code that stands at `to` for this call in place of what is there; empty: what is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

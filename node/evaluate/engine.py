@@ -19,23 +19,21 @@ keeps 128 blocks of state answers Unknown for a longer window, until it has seen
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from consensus.errors import Reason, Refused, Unavailable
-from consensus.types import BlockHash, BlockNumber
+from consensus.types import BlockNumber
 from node.evaluate.expressions import Read, Undefined
 from node.evaluate.findings import Anchor, Finding, Question, Unknown, compute_evidence_hash, observe
 from node.evaluate.judging import Judge
 from node.evaluate.policy import Policy, Rule
+from node.evaluate.recent import Recent
 from node.evaluate.views import View, Wants
 
 # Room in the caches beyond what one branch needs, for the blocks of a reorganisation.
 SPARE_BLOCKS = 64
-
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +59,8 @@ class Engine:
         self._names = tuple(sorted({read.signal for read in reads if read.blocks_ago == 0}))
         longest = max(rule.cooldown_blocks for rule in policy.rules)
         # by block, then by the name of the signal or rule
-        self._values: _Recent[int | Undefined] = _Recent(deepest + SPARE_BLOCKS)
-        self._truths: _Recent[bool | Undefined] = _Recent(longest + SPARE_BLOCKS)
+        self._values: Recent[int | Undefined] = Recent(deepest + SPARE_BLOCKS)
+        self._truths: Recent[bool | Undefined] = Recent(longest + SPARE_BLOCKS)
         self._blocks_evaluated = 0
         self._last_block_number: BlockNumber | None = None
         self._findings = 0
@@ -220,28 +218,6 @@ class Engine:
                 self._unknowns[each.reason] += 1
             else:
                 self._findings += 1
-
-
-class _Recent(Generic[_Value]):
-    """Rows by block, in a bounded number; the row that was used least recently makes room."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._rows: OrderedDict[BlockHash, dict[str, _Value]] = OrderedDict()
-
-    def row(self, key: BlockHash) -> dict[str, _Value]:
-        """The row under this key, empty where it is new."""
-        row = self._rows.get(key)
-        if row is None:
-            row = self._rows[key] = {}
-            while len(self._rows) > self._size:
-                self._rows.popitem(last=False)
-        else:
-            self._rows.move_to_end(key)
-        return row
-
-    def rows(self) -> Iterable[dict[str, _Value]]:
-        return self._rows.values()
 
 
 def _before_genesis(read: Read, view: View) -> Undefined:

@@ -22,6 +22,7 @@ from node.evaluate.signals import (
     parse_argument,
     parse_call,
 )
+from node.evaluate.traps import Asks, Trap, TrapSignal, TrapWatch
 from node.evaluate.vocabulary import SIGNAL_KINDS
 
 WORD_BITS = 256
@@ -85,6 +86,8 @@ class _Source:
                 return self._feed()
             case "spot":
                 return self._spot()
+            case "trap":
+                return self._trap()
             case _:
                 return self._mean()
 
@@ -248,6 +251,11 @@ class _Source:
             venue=Venue(self._entry.text("venue")),
             scale=self._scale(),
         )
+
+    def _trap(self) -> TrapSignal:
+        code = bytes.fromhex(self._entry.text("trap").removeprefix("0x"))
+        trap = Trap(name=self._name, code=code, samples=self._entry.whole("samples"))
+        return TrapSignal(name=self._name, asks=Asks(self._entry.text("asks")), watch=TrapWatch(trap))
 
     def _mean(self) -> MeanPrice:
         target, venue = self._target("twap"), Venue(self._entry.text("venue"))

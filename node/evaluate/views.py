@@ -47,6 +47,8 @@ class Event(Protocol):
     """One log of a block; `Log` of node/chain satisfies it."""
 
     @property
+    def address(self) -> Address: ...
+    @property
     def topics(self) -> tuple[bytes, ...]: ...
     @property
     def data(self) -> bytes: ...
@@ -93,6 +95,10 @@ class View(Protocol):
         self, *, addresses: tuple[Address, ...] = (), topics: tuple[bytes | None, ...] = ()
     ) -> Sequence[Event]:
         """The events of this block, in the order of their index."""
+        ...
+
+    async def run_trap(self, data: bytes) -> bytes:
+        """What the runner of traps answers to `data` at this block (`traps.py`)."""
         ...
 
     async def prefetch(

@@ -16,6 +16,7 @@ from node.evaluate.includes import INCLUDE
 from node.evaluate.prices import Venue
 from node.evaluate.shapes import Choice, Items, Json, Key, Named, Table, Text, Whole, document_schema
 from node.evaluate.signals import CALL, MAX_ARGUMENTS, MAX_RETURNS
+from node.evaluate.traps import MAX_SAMPLES, MAX_TRAP_BYTES, Asks
 
 POLICY_FORMAT: Final = 1
 MAX_CONTRACTS: Final = 256
@@ -35,6 +36,7 @@ IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_]{0,47}", re.ASCII)
 NAME_RULE: Final = "a name starts with a-z and has at most 48 characters out of a-z, 0-9, _ and -"
 _ACTION_NAME: Final = re.compile(r"[!-~]{1,64}", re.ASCII)
 _PARAMS: Final = re.compile(rf"0x([0-9a-fA-F]{{2}}){{0,{MAX_PARAMS_BYTES}}}", re.ASCII)
+_CODE: Final = re.compile(rf"0x([0-9a-fA-F]{{2}}){{1,{MAX_TRAP_BYTES}}}", re.ASCII)
 _SLOT: Final = re.compile(r"0x[0-9a-fA-F]{1,64}|0|[1-9][0-9]{0,77}", re.ASCII)
 
 
@@ -165,6 +167,24 @@ SIGNAL_KINDS: Final = {
             ),
         },
         "A pool's time-weighted price.",
+    ),
+    "trap": Table(
+        {
+            "trap": Key(
+                Text(
+                    _CODE,
+                    f"expected 0x and the hex digits of at most {MAX_TRAP_BYTES} bytes of creation code",
+                ),
+                "The creation code of a trap for the Drosera network, ABI 2.x, which needs no arguments.",
+            ),
+            "samples": Key(
+                Whole(1, MAX_SAMPLES), "How many blocks' samples it is asked with, this block's among them."
+            ),
+            "asks": Key(
+                Choice(tuple(each.value for each in Asks)), "Which of its questions; 1 for yes, 0 for no."
+            ),
+        },
+        "What a trap in Solidity says.",
     ),
 }
 """By the key that tells the kind."""

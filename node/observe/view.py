@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eth_utils.address import to_checksum_address
+
 from consensus.errors import Reason, Refused, Unavailable
+from consensus.fields import keccak256
 from consensus.types import Address, BlockNumber, Seconds
+from node.chain.abi import load_artifact
 from node.chain.body import BlockBody, Header, Transaction
 from node.chain.reader import ChainReader
 from node.chain.types import (
@@ -26,6 +30,9 @@ from node.trace import TransactionTrace
 
 MAX_CACHED_READS = 4096  # far above what one policy reads of a block; beyond it reads are not kept
 MAX_LOOK_BACK = 10_000  # blocks
+
+# No key is known for it, and no contract can be made there.
+RUNNER_ADDRESS = Address(to_checksum_address(keccak256(b"tocsin trap runner")[12:]))
 
 
 class BlockView:
@@ -59,14 +66,14 @@ class BlockView:
 
     async def eth_call(self, to: Address, data: bytes) -> bytes:
         """What the contract returns at this block. Raises `Refused(CALL_REVERTED)` when it reverts there."""
-        value = await self._read(CallRead(to=to, data=data))
-        if isinstance(value, CallReverted):
-            raise Refused(
-                Reason.CALL_REVERTED,
-                f"{to} reverts 0x{data[:4].hex()} at {self._ref} with 0x{value.data[:68].hex()}",
-            )
-        assert isinstance(value, bytes)
-        return value
+        return await self._call(CallRead(to=to, data=data))
+
+    async def run_trap(self, data: bytes) -> bytes:
+        """What the runner of traps answers to `data` at this block, when its code stands at an unused address
+        for this call. Raises `Refused(CALL_REVERTED)` when it reverts."""
+        return await self._call(
+            CallRead(to=RUNNER_ADDRESS, data=data, code=load_artifact("TrapRunner").runtime)
+        )
 
     async def balance(self, account: Address) -> int:
         """Native coin in wei."""
@@ -190,6 +197,16 @@ class BlockView:
         if self._body is None:
             self._body = await self._reader.body(self._ref)
         return self._body
+
+    async def _call(self, read: CallRead) -> bytes:
+        value = await self._read(read)
+        if isinstance(value, CallReverted):
+            raise Refused(
+                Reason.CALL_REVERTED,
+                f"{read.to} reverts 0x{read.data[:4].hex()} at {self._ref} with 0x{value.data[:68].hex()}",
+            )
+        assert isinstance(value, bytes)
+        return value
 
     async def _find_ancestor(self, k: int) -> BlockRef:
         """By the parent hashes that we know; the rest of the way by number, from where we are canonical."""

@@ -98,6 +98,9 @@ class RecordedView:
             log for log in self.ref.logs if log.address in addresses and log.topics[:1] == topics[:1]
         )
 
+    async def run_trap(self, data: bytes) -> bytes:
+        raise Unavailable("nothing runs on a recording")
+
     async def prefetch(self, calls: Sequence[tuple[Address, bytes]], **_others: object) -> None:
         return
 

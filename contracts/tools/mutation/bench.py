@@ -34,6 +34,7 @@ UNTESTED = (
 )
 BUILD_SECONDS = 600
 TEST_SECONDS = 120
+QUICK_SECONDS = 3.0
 FIRST_TESTS = 2  # files; then three times as many, and so on
 COMPILES_PER_PROCESS = 200  # the compiler's memory grows by some megabytes each time
 
@@ -65,6 +66,11 @@ cat "$0.$key"
 FAILING_SUITE = re.compile(
     r"^Encountered \d+ failing tests? in ([^\s:]+):\w+\n(.*?)(?:^\n|\Z)", re.MULTILINE | re.DOTALL
 )
+DURATION = re.compile(
+    r"^Ran \d+ tests? for ([^\s:]+):\w+\n(?:.*\n)*?Suite result: .*\(([\d.]+)([mµn]?s) CPU time\)",
+    re.MULTILINE,
+)
+SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 FAILURE = re.compile(r"^(?:\[FAIL.*\])? (\w+)\([^\n]*\) \((?:gas|runs):", re.MULTILINE)
 
 Bytes = dict[str, Any]  # `bytecode` and `deployedBytecode` of one contract, as solc gives them
@@ -133,6 +139,8 @@ class Bench:
     original: dict[str, str] = field(default_factory=dict)
     found: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How many mistakes each test file has found, by the file that they were in, and in all ("")."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long each test file takes without a mistake."""
     compiler: Compiler = field(init=False)
 
     def __post_init__(self) -> None:
@@ -176,7 +184,9 @@ class Bench:
     def twin(self, folder: Path) -> Bench:
         """A second bench, ready as this one is."""
         copied = [each.name for each in self.folder.iterdir() if each.name != "node_modules"]
-        other = Bench(folder, self.input, self.imports, self.artifacts, self.original, self.found)
+        other = Bench(
+            folder, self.input, self.imports, self.artifacts, self.original, self.found, self.seconds
+        )
         copy_contracts(self.folder, folder, copied)
         return other
 
@@ -223,8 +233,8 @@ class Bench:
     # ---- per mutant
 
     def tests_of(self, file: str) -> Iterator[list[str]]:
-        """Test files that can notice a change in `file`: first a few, then ever more at once. Those that have
-        found mistakes in this file come first, then those of its room, then of the rooms that use it most.
+        """Test files that can notice a change in `file`: first a few, then ever more at once. Quick ones come
+        first; of those, what has found mistakes in this file, then its room, then the rooms that use it most.
 
         Most of a mutant's time goes into compiling what its tests hold, and one test kills it.
         """
@@ -237,7 +247,8 @@ class Bench:
 
         def rank(path: str) -> tuple[object, ...]:
             room = path.split("/")[1]
-            return (-self.found[file, path], room != own, -users[room], -self.found["", path], path)
+            is_slow = self.seconds.get(path, 0.0) > QUICK_SECONDS
+            return (is_slow, -self.found[file, path], room != own, -users[room], -self.found["", path], path)
 
         reaching = [
             path for path, imports in self.imports.items() if path.endswith(".t.sol") and file in imports
@@ -307,6 +318,9 @@ class Bench:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 return [("", "too slow")]
+        for suite, time, unit in DURATION.findall(output):
+            if process.returncode == 0 and not arguments:
+                self.seconds[suite] = self.seconds.get(suite, 0.0) + float(time) * SECONDS[unit]
         if process.returncode == 0:
             return []
         failures = [

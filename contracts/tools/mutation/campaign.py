@@ -9,7 +9,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from queue import SimpleQueue
@@ -143,11 +143,13 @@ def run(
     workers: int,
     folder: Path,
     known: Mapping[str, Verdict],
+    trusts: bool,
     report: Callable[[Verdict], None],
 ) -> list[Verdict]:
     """All verdicts, in the order of `mutants`; `report` gets each as it falls, from one thread at a time.
 
-    A mutant in `known` that did not live is not tried again.
+    A mutant in `known` is not tried again, unless it lived without an argument. With `trusts` what
+    is argued counts as living, untried: too many such arguments lower the share, and never raise it.
     """
     benches: SimpleQueue[Bench] = SimpleQueue()
     first = Bench(folder / "bench-0" / "contracts")
@@ -159,8 +161,12 @@ def run(
                 benches.put(bench)
 
             def judge_next(mutant: Mutant) -> Verdict:
-                if mutant.name in known and known[mutant.name].fate is not Fate.SURVIVED:
-                    return known[mutant.name]
+                why = next((each.why for each in arguments if each.is_about(mutant)), "")
+                before = known.get(mutant.name)
+                if before is not None and (before.fate is not Fate.SURVIVED or why):
+                    return replace(before, mutant=mutant, why=why if before.fate is Fate.SURVIVED else "")
+                if why and trusts:
+                    return Verdict(mutant=mutant, fate=Fate.SURVIVED, why=why)
                 bench = benches.get()
                 try:
                     found = judge(bench, mutant)
@@ -168,8 +174,7 @@ def run(
                     benches.put(bench)
                 if found.fate is not Fate.SURVIVED:
                     return found
-                why = next((each.why for each in arguments if each.is_about(mutant)), "")
-                return Verdict(mutant=mutant, fate=found.fate, why=why, seconds=found.seconds)
+                return replace(found, why=why)
 
             verdicts = []
             for verdict in pool.map(judge_next, mutants):
