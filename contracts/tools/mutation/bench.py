@@ -22,6 +22,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ UNTESTED = (
 BUILD_SECONDS = 600
 TEST_SECONDS = 120
 QUICK_SECONDS = 3.0
-FIRST_TESTS = 2  # files; then three times as many, and so on
+FIRST_TESTS = 1  # files; then three times as many, and so on
 COMPILES_PER_PROCESS = 200  # the compiler's memory grows by some megabytes each time
 
 # The compiler that stays warm: one line names the input file, the answer says where the output is.
@@ -70,6 +71,7 @@ DURATION = re.compile(
     r"^Ran \d+ tests? for ([^\s:]+):\w+\n(?:.*\n)*?Suite result: .*\(([\d.]+)([mµn]?s) CPU time\)",
     re.MULTILINE,
 )
+TEST = re.compile(r"^\s*function ((?:test|invariant)\w*)\(", re.MULTILINE)
 SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 FAILURE = re.compile(r"^(?:\[FAIL.*\])? (\w+)\([^\n]*\) \((?:gas|runs):", re.MULTILINE)
 
@@ -128,7 +130,7 @@ class Compiler:
             self.process = None
 
 
-@dataclass(slots=True)
+@dataclass
 class Bench:
     """One copy of the contracts: `prepare`, then `compile`, `install`, `run_tests`, `restore` per mutant."""
 
@@ -259,6 +261,22 @@ class Bench:
             yield reaching[:size]
             reaching = reaching[size:]
             size *= 3
+
+    def remember(self, file: str, test: str) -> None:
+        """A test of this name found a mistake in `file`, in an earlier run."""
+        for path in self.files_of_tests.get(test, ()):
+            self.found[file, path] += 1
+            self.found["", path] += 1
+
+    @cached_property
+    def files_of_tests(self) -> dict[str, list[str]]:
+        """Where the tests of each name stand."""
+        files: dict[str, list[str]] = {}
+        for path in self.imports:
+            if path.endswith(".t.sol"):
+                for name in TEST.findall((self.folder / path).read_text()):
+                    files.setdefault(name, []).append(path)
+        return files
 
     def compile(self, file: str, source: str, tests: list[str]) -> dict[Artifact, Bytes] | None:
         """The contracts that `tests` may touch and that hold code of `file`; None: it does not compile."""

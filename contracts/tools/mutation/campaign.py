@@ -154,6 +154,8 @@ def run(
     benches: SimpleQueue[Bench] = SimpleQueue()
     first = Bench(folder / "bench-0" / "contracts")
     first.prepare()
+    for verdict in known.values():
+        first.remember(verdict.mutant.file, verdict.by)
     made = [first] + [first.twin(folder / f"bench-{number}" / "contracts") for number in range(1, workers)]
     with ThreadPoolExecutor(workers) as pool:
         try:
