@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -36,17 +35,6 @@ QUIET = HeadStatistics(
 )
 
 
-@pytest.fixture
-def _unconfigured() -> Iterator[None]:
-    """Logging as it was before the test."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    structlog.reset_defaults()
-    root.handlers[:], root.level = handlers, level
-
-
-@pytest.mark.usefixtures("_unconfigured")
 def test_a_line_for_machines_is_one_json_object_with_the_time_and_what_was_bound(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -65,7 +53,6 @@ def test_a_line_for_machines_is_one_json_object_with_the_time_and_what_was_bound
     }
 
 
-@pytest.mark.usefixtures("_unconfigured")
 def test_the_libraries_are_heard_in_the_same_form_from_warnings_up(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -77,7 +64,6 @@ def test_the_libraries_are_heard_in_the_same_form_from_warnings_up(
     assert json.loads(line)["event"] == "a stream broke"
 
 
-@pytest.mark.usefixtures("_unconfigured")
 def test_a_line_for_people_says_the_event_and_its_values(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(LogFormat.CONSOLE)
     structlog.get_logger("test").warning("peer.banned", reason="stalled_frame")
