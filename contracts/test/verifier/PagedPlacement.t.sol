@@ -107,6 +107,13 @@ contract PlacementTest is Test {
         assertEq(hash, this.plainLeavesHash(placement, operators));
     }
 
+    function test_WhatStandsBehindThePlacesIsNotRead() public view {
+        bytes memory placement = randomPlacement(1, 7);
+        bytes memory followed = bytes.concat(placement, hex"ffffffffffffffffffffffffffff");
+
+        assertEq(this.leavesHashOfTheFirst(followed, placement.length, 7), this.plainLeavesHash(placement, 7));
+    }
+
     function test_LeavesHashOfTheLargestSetEqualsThePlainOne() public view {
         bytes memory placement = randomPlacement(1, 256);
 
@@ -170,6 +177,15 @@ contract PlacementTest is Test {
         G2Point memory sum = this.sumKeys(placement, indices);
 
         assertEq(abi.encode(sum), abi.encode(this.plainSumKeys(placement, indices)));
+    }
+
+    function test_SumOfKeysLeavesOtherMemoryAsItWas() public view {
+        bytes memory placement = header(PAGES);
+        for (uint8 i = 0; i < 3; ++i) {
+            placement = bytes.concat(placement, abi.encodePacked(uint8(2), i, uint96(1)));
+        }
+
+        assertTrue(this.sumKeysBesideOtherMemory(placement, hex"000000010002"));
     }
 
     function test_RevertIf_KeyIsNoPoint() public {
@@ -239,6 +255,25 @@ contract PlacementTest is Test {
 
     function leavesHash(bytes calldata placement, uint256 operators) external view returns (bytes32) {
         return PlacementLib.leavesHash(placement, operators);
+    }
+
+    function leavesHashOfTheFirst(bytes calldata all, uint256 length, uint256 operators)
+        external
+        view
+        returns (bytes32)
+    {
+        return PlacementLib.leavesHash(all[:length], operators);
+    }
+
+    function sumKeysBesideOtherMemory(bytes calldata placement, bytes calldata indices)
+        external
+        view
+        returns (bool)
+    {
+        bytes memory other = noise(6);
+        bytes32 before = keccak256(other);
+        PlacementLib.sumKeys(placement, indices, 100_000);
+        return keccak256(other) == before;
     }
 
     function plainLeavesHash(bytes calldata placement, uint256 operators) external view returns (bytes32) {
