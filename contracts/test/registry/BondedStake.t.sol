@@ -167,6 +167,8 @@ contract BondedStakeTest is Test {
         stake.unbond(0);
         vm.expectRevert(abi.encodeWithSelector(BondedStake.UnbondTooLarge.selector, 501, 500));
         stake.unbond(501);
+        vm.expectRevert(abi.encodeWithSelector(BondedStake.BondBelowMinimum.selector, 0, 100));
+        stake.unbond(500);
         vm.expectRevert(abi.encodeWithSelector(BondedStake.BondBelowMinimum.selector, 99, 100));
         stake.unbond(401);
         stake.unbond(400);
