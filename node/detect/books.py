@@ -16,23 +16,63 @@ from node.detect.shape import Count, Name, Pair, as_holding, parse
 from node.trace import Account, Holding, Token, TransactionTrace
 
 
+class _Balances(TypedDict):
+    watched: list[Name]
+    balances: dict[Pair, Count]
+
+
 class _State(TypedDict):
     watched: list[Name]
     balances: dict[Pair, tuple[Count, Count]]
 
 
-class Books:
-    """The balance of every holding, and the highest it has been; and which contracts are watched."""
+class Balances:
+    """The balance of every holding, and which contracts are watched."""
 
-    def __init__(self, *, dust_bps: Bps) -> None:
-        self._dust_bps = dust_bps
+    def __init__(self) -> None:
         self._watched: dict[Account, None] = {}
         self._balances: Counter[Holding] = Counter()
-        self._peaks: Counter[Holding] = Counter()
 
     def balance(self, holding: Holding) -> int:
         """What is held, in the token's units."""
         return self._balances[holding]
+
+    def is_watched(self, holder: Account, transaction: TransactionTrace) -> bool:
+        """Whether the holder is a contract that was watched before, or is in this transaction."""
+        return holder in self._watched or holder in transaction.watched
+
+    def follow(self, transaction: TransactionTrace) -> None:
+        """Book a transaction."""
+        self._watched.update(dict.fromkeys(transaction.watched))
+        for holding, gained in transaction.net.items():
+            # Below zero means that something came in unseen; from zero on the books are right again.
+            self._balances[holding] = max(0, self._balances[holding] + gained)
+
+    def state(self) -> dict[str, State]:
+        """All of it, as plain JSON values."""
+        return {
+            "watched": sorted(self._watched),
+            "balances": {
+                f"{token} {holder}": units
+                for (token, holder), units in sorted(self._balances.items())
+                if units
+            },
+        }
+
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave. Raises `ValueError` with the place that has another shape."""
+        parsed: _Balances = parse(state, _Balances)
+        self._watched = dict.fromkeys(Account(each) for each in parsed["watched"])
+        self._balances.update({as_holding(pair): units for pair, units in parsed["balances"].items()})
+
+
+class Books(Balances):
+    """The balances, and the highest that each has been."""
+
+    def __init__(self, *, dust_bps: Bps) -> None:
+        super().__init__()
+        self._dust_bps = dust_bps
+        self._peaks: Counter[Holding] = Counter()
 
     def all_held(self) -> dict[str, int]:
         """What the watched contracts hold of each token, all together, in its units."""
@@ -48,20 +88,18 @@ class Books:
         return max(self._drains(transaction), default=None)
 
     def outflows(self, transaction: TransactionTrace) -> Counter[Token]:
-        """What leaves the watched contracts in all, by token, in its units; below zero where more comes "
-        "in."""
+        """What leaves the watched contracts in all, by token, in its units; below zero where more comes
+        in."""
         left: Counter[Token] = Counter()
         for (token, holder), gained in transaction.net.items():
-            if self._is_watched(holder, transaction):
+            if self.is_watched(holder, transaction):
                 left[token] -= gained
         return left
 
     def follow(self, transaction: TransactionTrace) -> None:
         """Book a transaction."""
-        self._watched.update(dict.fromkeys(transaction.watched))
-        for holding, gained in transaction.net.items():
-            # Below zero means that something came in unseen; from zero on the books are right again.
-            self._balances[holding] = max(0, self._balances[holding] + gained)
+        super().follow(transaction)
+        for holding in transaction.net:
             self._peaks[holding] = max(self._peaks[holding], self._balances[holding])
 
     def state(self) -> dict[str, State]:
@@ -83,14 +121,11 @@ class Books:
             self._balances[as_holding(pair)] = balance
             self._peaks[as_holding(pair)] = peak
 
-    def _is_watched(self, holder: Account, transaction: TransactionTrace) -> bool:
-        return holder in self._watched or holder in transaction.watched
-
     def _drains(self, transaction: TransactionTrace) -> list[tuple[int, Holding]]:
         drains = []
         for holding, gained in transaction.net.items():
             before = self._balances[holding]
             is_dust = before * WHOLE_BPS <= self._peaks[holding] * self._dust_bps
-            if gained < 0 and self._is_watched(holding[1], transaction) and not is_dust:
+            if gained < 0 and self.is_watched(holding[1], transaction) and not is_dust:
                 drains.append((min(WHOLE_BPS, -gained * WHOLE_BPS // before), holding))
         return drains

@@ -13,21 +13,15 @@ of a token whose transfers were not recorded, and profits in what was lent.
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import ClassVar, TypedDict
+from typing import ClassVar
 
 from consensus.types import Bps
+from node.detect.books import Balances
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter, bps
 from node.detect.scale import WHOLE_BPS
-from node.detect.shape import Count, Name, Pair, as_holding, parse
-from node.trace import ZERO_ACCOUNT, Account, Holding, TransactionTrace
-
-
-class _State(TypedDict):
-    watched: list[Name]
-    balances: dict[Pair, Count]
+from node.trace import ZERO_ACCOUNT, Holding, TransactionTrace
 
 
 class FlashLoan(Detector):
@@ -41,8 +35,7 @@ class FlashLoan(Detector):
     def __init__(self, *, fee_bps: Bps, least_bps: Bps) -> None:
         self._fee_bps = fee_bps
         self._least_bps = least_bps
-        self._watched: dict[Account, None] = {}
-        self._balances: Counter[Holding] = Counter()
+        self._balances = Balances()
 
     def judge(self, transaction: TransactionTrace) -> Evidence | None:
         lent = find_loans(transaction, self._fee_bps)
@@ -52,8 +45,8 @@ class FlashLoan(Detector):
             (min(WHOLE_BPS, -gained * WHOLE_BPS // before), holding)
             for holding, gained in transaction.net.items()
             if gained < 0
-            and (holding[1] in self._watched or holding[1] in transaction.watched)
-            and (before := self._balances[holding])
+            and self._balances.is_watched(holding[1], transaction)
+            and (before := self._balances.balance(holding))
         ]
         if not losses or max(losses)[0] < self._least_bps:
             return None
@@ -66,24 +59,13 @@ class FlashLoan(Detector):
         )
 
     def follow(self, transaction: TransactionTrace) -> None:
-        self._watched.update(dict.fromkeys(transaction.watched))
-        for holding, gained in transaction.net.items():
-            self._balances[holding] = max(0, self._balances[holding] + gained)
+        self._balances.follow(transaction)
 
     def state(self) -> State:
-        return {
-            "watched": sorted(self._watched),
-            "balances": {
-                f"{token} {holder}": units
-                for (token, holder), units in sorted(self._balances.items())
-                if units
-            },
-        }
+        return self._balances.state()
 
     def restore(self, state: object) -> None:
-        parsed: _State = parse(state, _State)
-        self._watched = dict.fromkeys(Account(each) for each in parsed["watched"])
-        self._balances.update({as_holding(pair): units for pair, units in parsed["balances"].items()})
+        self._balances.restore(state)
 
 
 def find_loans(transaction: TransactionTrace, fee_bps: Bps) -> tuple[Holding, ...]:

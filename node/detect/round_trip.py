@@ -9,22 +9,16 @@ token, and one that is covered by a worthless token paid in.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from typing import ClassVar, TypedDict
+from typing import ClassVar
 
 from consensus.types import Bps
+from node.detect.books import Balances
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter, bps
 from node.detect.scale import WHOLE_BPS
-from node.detect.shape import Count, Name, Pair, as_holding, parse
-from node.trace import Account, Holding, TransactionTrace
-
-
-class _State(TypedDict):
-    watched: list[Name]
-    balances: dict[Pair, Count]
+from node.trace import Holding, TransactionTrace
 
 
 class RoundTrip(Detector):
@@ -36,8 +30,7 @@ class RoundTrip(Detector):
 
     def __init__(self, *, least_bps: Bps) -> None:
         self._least_bps = least_bps
-        self._watched: dict[Account, None] = {}
-        self._balances: Counter[Holding] = Counter()
+        self._balances = Balances()
 
     def judge(self, transaction: TransactionTrace) -> Evidence | None:
         came, left = transaction.came, transaction.left
@@ -46,9 +39,9 @@ class RoundTrip(Detector):
             (min(WHOLE_BPS, -net[holding] * WHOLE_BPS // before), holding)
             for holding in came
             if 0 < came[holding] < left[holding]
-            and (holding[1] in self._watched or holding[1] in transaction.watched)
+            and self._balances.is_watched(holding[1], transaction)
             and not _sold(holding, net, came)
-            and (before := self._balances[holding])
+            and (before := self._balances.balance(holding))
         ]
         if not losses or max(losses)[0] < self._least_bps:
             return None
@@ -60,24 +53,13 @@ class RoundTrip(Detector):
         )
 
     def follow(self, transaction: TransactionTrace) -> None:
-        self._watched.update(dict.fromkeys(transaction.watched))
-        for holding, gained in transaction.net.items():
-            self._balances[holding] = max(0, self._balances[holding] + gained)
+        self._balances.follow(transaction)
 
     def state(self) -> State:
-        return {
-            "watched": sorted(self._watched),
-            "balances": {
-                f"{token} {holder}": units
-                for (token, holder), units in sorted(self._balances.items())
-                if units
-            },
-        }
+        return self._balances.state()
 
     def restore(self, state: object) -> None:
-        parsed = parse(state, _State)
-        self._watched = dict.fromkeys(Account(each) for each in parsed["watched"])
-        self._balances.update({as_holding(pair): units for pair, units in parsed["balances"].items()})
+        self._balances.restore(state)
 
 
 def _sold(holding: Holding, net: Mapping[Holding, int], came: Mapping[Holding, int]) -> bool:

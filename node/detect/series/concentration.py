@@ -15,18 +15,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from consensus.types import Bps
-from node.detect.detector import State
-from node.detect.parameter import Parameter, bps
 from node.detect.scale import WHOLE_BPS
 from node.detect.series.cusum import Side
-from node.detect.series.detector import Reading, Role, SeriesDetector
+from node.detect.series.detector import Reading, Role
 from node.detect.series.finding import Finding
-from node.detect.series.follower import BASELINE_PARAMETERS
-from node.detect.series.shift import SHIFT_PARAMETERS, Shift
+from node.detect.series.shift import ShiftDetector
 
 
-class Concentration(SeriesDetector):
+class Concentration(ShiftDetector):
     """Speaks of a largest share that grows, or that passes a stated bound."""
 
     name: ClassVar[str] = "concentration"
@@ -34,20 +30,7 @@ class Concentration(SeriesDetector):
         Role(name="holders", least=1, most=64),
         Role(name="total", least=1, most=1),
     )
-    parameters: ClassVar[tuple[Parameter, ...]] = (*BASELINE_PARAMETERS, *SHIFT_PARAMETERS, bps("most_bps"))
-
-    def __init__(
-        self, *, memory: int, warmup: int, least_deviation: int, slack_bps: Bps, interval: int, most_bps: Bps
-    ) -> None:
-        self._most_bps = most_bps
-        self._shift = Shift(
-            memory=memory,
-            warmup=warmup,
-            least_deviation=least_deviation,
-            slack_bps=slack_bps,
-            interval=interval,
-            side=Side.UP,
-        )
+    side: ClassVar[Side] = Side.UP
 
     def observe(self, reading: Reading) -> Finding | None:
         holders = reading.every("holders")
@@ -66,12 +49,3 @@ class Concentration(SeriesDetector):
             f"{who} gathers since block {self._shift.since}: {share} basis points of the total, usually "
             f"{self._shift.usual}",
         )
-
-    def resume(self) -> None:
-        self._shift.reset()
-
-    def reset(self) -> None:
-        self._shift.reset()
-
-    def state(self) -> State:
-        return self._shift.state()

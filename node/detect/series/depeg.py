@@ -15,37 +15,20 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from consensus.types import Bps
-from node.detect.detector import State
-from node.detect.parameter import Parameter, bps
 from node.detect.scale import WHOLE_BPS
 from node.detect.series.cusum import Side
-from node.detect.series.detector import Reading, Role, SeriesDetector
+from node.detect.series.detector import Reading, Role
 from node.detect.series.finding import Finding
 from node.detect.series.fixed import compute_entropy
-from node.detect.series.follower import BASELINE_PARAMETERS
-from node.detect.series.shift import SHIFT_PARAMETERS, Shift
+from node.detect.series.shift import ShiftDetector
 
 
-class Depeg(SeriesDetector):
+class Depeg(ShiftDetector):
     """Speaks of an entropy that falls, or of a share that passes a stated bound."""
 
     name: ClassVar[str] = "depeg"
     roles: ClassVar[tuple[Role, ...]] = (Role(name="balances", least=2, most=8),)
-    parameters: ClassVar[tuple[Parameter, ...]] = (*BASELINE_PARAMETERS, *SHIFT_PARAMETERS, bps("most_bps"))
-
-    def __init__(
-        self, *, memory: int, warmup: int, least_deviation: int, slack_bps: Bps, interval: int, most_bps: Bps
-    ) -> None:
-        self._most_bps = most_bps
-        self._shift = Shift(
-            memory=memory,
-            warmup=warmup,
-            least_deviation=least_deviation,
-            slack_bps=slack_bps,
-            interval=interval,
-            side=Side.DOWN,
-        )
+    side: ClassVar[Side] = Side.DOWN
 
     def observe(self, reading: Reading) -> Finding | None:
         balances = [max(0, balance) for balance in reading.every("balances")]
@@ -66,12 +49,3 @@ class Depeg(SeriesDetector):
             f"the pool has filled with one coin since block {self._shift.since}: {coin} is {share} basis "
             "points of it",
         )
-
-    def resume(self) -> None:
-        self._shift.reset()
-
-    def reset(self) -> None:
-        self._shift.reset()
-
-    def state(self) -> State:
-        return self._shift.state()

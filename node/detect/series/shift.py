@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from consensus.types import BlockNumber, Bps
 from node.detect.detector import State
-from node.detect.parameter import bps, count
+from node.detect.parameter import Parameter, bps, count
 from node.detect.scale import WHOLE_BPS
 from node.detect.series.cusum import Cusum, Side
-from node.detect.series.detector import Reading
+from node.detect.series.detector import Reading, SeriesDetector
 from node.detect.series.fixed import ONE, Micro
-from node.detect.series.follower import Follower
+from node.detect.series.follower import BASELINE_PARAMETERS, Follower
 
 SHIFT_PARAMETERS: Final = (bps("slack_bps"), count("interval"))
 """What part of a usual residual a shift must exceed to add up, and from which sum on, in usual residuals, it
@@ -60,3 +60,32 @@ class Shift:
     def state(self) -> State:
         """The follower's state, then the sums."""
         return [self._follower.state(), self._cusum.state()]
+
+
+class ShiftDetector(SeriesDetector):
+    """Speaks of a signal that shifts to `side`, or that passes a bound that the policy states."""
+
+    side: ClassVar[Side]
+    parameters: ClassVar[tuple[Parameter, ...]] = (*BASELINE_PARAMETERS, *SHIFT_PARAMETERS, bps("most_bps"))
+
+    def __init__(
+        self, *, memory: int, warmup: int, least_deviation: int, slack_bps: Bps, interval: int, most_bps: Bps
+    ) -> None:
+        self._most_bps = most_bps
+        self._shift = Shift(
+            memory=memory,
+            warmup=warmup,
+            least_deviation=least_deviation,
+            slack_bps=slack_bps,
+            interval=interval,
+            side=self.side,
+        )
+
+    def resume(self) -> None:
+        self._shift.reset()
+
+    def reset(self) -> None:
+        self._shift.reset()
+
+    def state(self) -> State:
+        return self._shift.state()

@@ -14,17 +14,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from consensus.types import Bps
-from node.detect.detector import State
-from node.detect.parameter import Parameter, bps
 from node.detect.scale import WHOLE_BPS
 from node.detect.series.cusum import Side
-from node.detect.series.detector import REFERENCES, Reading, Role, SeriesDetector
+from node.detect.series.detector import REFERENCES, Reading, Role
 from node.detect.series.finding import Finding
-from node.detect.series.follower import BASELINE_PARAMETERS
-from node.detect.series.shift import SHIFT_PARAMETERS, Shift
+from node.detect.series.shift import ShiftDetector
 
 
-class UtilisationShift(SeriesDetector):
+class UtilisationShift(ShiftDetector):
     """Speaks of a utilisation that rises, or that passes a stated bound."""
 
     name: ClassVar[str] = "utilisation_shift"
@@ -33,20 +30,7 @@ class UtilisationShift(SeriesDetector):
         Role(name="supplied", least=1, most=1),
         REFERENCES,
     )
-    parameters: ClassVar[tuple[Parameter, ...]] = (*BASELINE_PARAMETERS, *SHIFT_PARAMETERS, bps("most_bps"))
-
-    def __init__(
-        self, *, memory: int, warmup: int, least_deviation: int, slack_bps: Bps, interval: int, most_bps: Bps
-    ) -> None:
-        self._most_bps = most_bps
-        self._shift = Shift(
-            memory=memory,
-            warmup=warmup,
-            least_deviation=least_deviation,
-            slack_bps=slack_bps,
-            interval=interval,
-            side=Side.UP,
-        )
+    side: ClassVar[Side] = Side.UP
 
     def observe(self, reading: Reading) -> Finding | None:
         utilisation = compute_utilisation(reading.one("borrowed"), reading.one("supplied"))
@@ -64,15 +48,6 @@ class UtilisationShift(SeriesDetector):
             f"utilisation rises since block {self._shift.since}: {utilisation} basis points, usually "
             f"{self._shift.usual}",
         )
-
-    def resume(self) -> None:
-        self._shift.reset()
-
-    def reset(self) -> None:
-        self._shift.reset()
-
-    def state(self) -> State:
-        return self._shift.state()
 
 
 def compute_utilisation(borrowed: int, supplied: int) -> Bps:
