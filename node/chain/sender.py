@@ -1,7 +1,13 @@
 """Signs, sends and follows transactions of one account on one chain.
 
-A transaction goes to every endpoint, and again with a higher fee under the same nonce until it is in a block
-or the cap is reached. Its receipt counts once enough endpoints give the same.
+A transaction goes to every endpoint, and again with a higher fee under the same nonce until it is in a block;
+at the cap the same bytes are sent again, in case the pools forgot them. Its receipt counts once enough
+endpoints give the same.
+
+Nonces heal themselves. One that another process took is passed over; where another transaction was mined
+under ours, the call goes out again under the next; and a nonce below ours that nobody here looks after, which
+would hold ours up for ever, is used up by an empty transfer to ourselves. The account belongs to this
+process: what another one leaves unmined below ours is replaced.
 """
 
 from __future__ import annotations
@@ -9,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import trio
 
@@ -31,6 +37,8 @@ BUMP_NUMERATOR, BUMP_DENOMINATOR = 5, 4  # each replacement pays a quarter more
 LEAST_BUMP_NUMERATOR, LEAST_BUMP_DENOMINATOR = 11, 10  # what clients ask of a replacement
 MIN_TIP_WEI = 1_000_000_000  # what an empty chain asks for is no measure of what a full one takes
 NONCE_HEALINGS = 3  # another process may send from the same account; not for ever
+MAX_CLEARED = 16  # nonces below ours that are used up at a time
+TRANSFER_GAS = 21_000
 POLL_SECONDS = 0.25
 
 _ALREADY_IN = ("already known", "already imported", "known transaction")
@@ -70,9 +78,13 @@ class Fees:
 class _Attempt:
     """One nonce and everything that was sent under it."""
 
+    call: Call
     nonce: int
     fees: Fees
     hashes: list[bytes] = field(default_factory=list)
+
+    def describe(self) -> str:
+        return ", ".join(f"0x{sent.hex()}" for sent in self.hashes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +95,9 @@ class SenderStatistics:
     replaced: int
     mined: int
     nonces_healed: int
+    """Nonces that were taken before we sent, or while we waited."""
+    nonces_cleared: int
+    """Transactions that went out only to use up a nonce below ours."""
 
 
 class TransactionSender:
@@ -96,9 +111,10 @@ class TransactionSender:
         self._account = account
         self._policy = policy
         self._poll_seconds = poll_seconds
-        self._next_nonce: int | None = None
+        self._in_flight: dict[int, _Attempt] = {}
+        self._clearing: dict[int, Fees] = {}
         self._turn = trio.Lock()
-        self._sent = self._replaced = self._mined = self._nonces_healed = 0
+        self._sent = self._replaced = self._mined = self._nonces_healed = self._nonces_cleared = 0
 
     @property
     def address(self) -> Address:
@@ -108,7 +124,11 @@ class TransactionSender:
     def statistics(self) -> SenderStatistics:
         """What sending has come to so far."""
         return SenderStatistics(
-            sent=self._sent, replaced=self._replaced, mined=self._mined, nonces_healed=self._nonces_healed
+            sent=self._sent,
+            replaced=self._replaced,
+            mined=self._mined,
+            nonces_healed=self._nonces_healed,
+            nonces_cleared=self._nonces_cleared,
         )
 
     async def send(self, call: Call) -> Receipt:
@@ -122,67 +142,111 @@ class TransactionSender:
             raise Refused(
                 Reason.WRONG_CHAIN, f"this account sends on chain {self._pool.chain_id}, came {call.chain_id}"
             )
-        attempt = await self._first(call)
+        attempts = [await self._first(call)]
         with trio.move_on_after(self._policy.give_up_after_seconds):
-            return await self._follow(call, attempt)
+            return await self._follow_all(attempts)
         raise Unavailable(
-            f"nonce {attempt.nonce} of {self.address} on chain {call.chain_id} was not mined within "
-            f"{self._policy.give_up_after_seconds:g} s at up to {attempt.fees.max_fee_wei} wei; "
-            f"it may still be: "
-            f"{', '.join('0x' + sent.hex() for sent in attempt.hashes)}"
+            f"nonce {attempts[-1].nonce} of {self.address} on chain {call.chain_id} was not mined within "
+            f"{self._policy.give_up_after_seconds:g} s at up to {attempts[-1].fees.max_fee_wei} wei; "
+            f"it may still be: {', '.join(each.describe() for each in attempts)}"
         )
+
+    async def _follow_all(self, attempts: list[_Attempt]) -> Receipt:
+        """Follow the one that was sent, and another for each whose nonce went elsewhere."""
+        while True:
+            attempt = attempts[-1]
+            try:
+                receipt = await self._follow(attempt)
+            finally:
+                del self._in_flight[attempt.nonce]
+            if receipt is not None:
+                return receipt
+            self._nonces_healed += 1
+            if len(attempts) == NONCE_HEALINGS:
+                raise self._nonce_contested(attempt.nonce)
+            attempts.append(await self._first(attempt.call))
 
     async def _first(self, call: Call) -> _Attempt:
         """Take the next nonce and send under it, once at a time so that no nonce is left out."""
         async with self._turn:
             for _ in range(NONCE_HEALINGS):
-                nonce = await self._count_nonce() if self._next_nonce is None else self._next_nonce
-                self._next_nonce = None  # unknown again, unless the chain takes this one
-                attempt = _Attempt(nonce=nonce, fees=await self._current_fees())
-                if await self._broadcast(call, attempt):
-                    self._next_nonce = nonce + 1
+                attempt = _Attempt(call=call, nonce=await self._next_nonce(), fees=await self._current_fees())
+                if await self._broadcast(attempt):
+                    self._in_flight[attempt.nonce] = attempt
                     return attempt
                 self._nonces_healed += 1
-        raise Unavailable(
-            f"nonce {nonce} of {self.address} is taken again and again on chain {call.chain_id}; "
+        raise self._nonce_contested(attempt.nonce)
+
+    async def _next_nonce(self) -> int:
+        """After what waits in the endpoints' pools, and after what we sent ourselves, seen there or not."""
+        ours = max(self._in_flight, default=-1) + 1
+        return max(ours, await self._count_nonce("pending"))
+
+    def _nonce_contested(self, nonce: int) -> Unavailable:
+        return Unavailable(
+            f"nonce {nonce} of {self.address} is taken again and again on chain {self._pool.chain_id}; "
             "stop the other process that sends from this account"
         )
 
-    async def _follow(self, call: Call, attempt: _Attempt) -> Receipt:
-        """Look for the receipt; pay more each time it has taken too long."""
+    async def _follow(self, attempt: _Attempt) -> Receipt | None:
+        """Look for the receipt; pay more each time it has taken too long. None: the nonce went to another."""
+        was_lost = False
+        replace_at = trio.current_time() + self._policy.replace_after_seconds
         while True:
-            with trio.move_on_after(self._policy.replace_after_seconds) as patience:
-                receipt = await self._wait_mined(attempt)
-            if not patience.cancelled_caught:
-                return receipt
-            await self._replace(call, attempt)
-
-    async def _replace(self, call: Call, attempt: _Attempt) -> None:
-        """Send again with a higher fee, where there is one; what was sent may be mined all the same."""
-        raised = await self._raised(attempt.fees)
-        if raised is None:
-            return
-        attempt.fees = raised
-        with suppress(Refused, Unavailable):
-            self._replaced += await self._broadcast(call, attempt)
-
-    async def _wait_mined(self, attempt: _Attempt) -> Receipt:
-        while True:
-            for transaction_hash in reversed(attempt.hashes):
-                receipt = await self._receipt_or_none(transaction_hash)
-                if receipt is not None:
+            # asked before the receipts: a nonce that was used up by then has its receipt by now
+            is_used_up = await self._is_used_up(attempt.nonce)
+            receipts = [await self._receipt_or_unknown(each) for each in reversed(attempt.hashes)]
+            for receipt in receipts:
+                if isinstance(receipt, Receipt):
                     self._mined += 1
                     return receipt
+            is_lost = is_used_up and all(receipt is None for receipt in receipts)
+            if is_lost and was_lost:
+                return None
+            was_lost = is_lost  # seen twice: endpoints that agree on one may lag with the other
+            if not is_lost and trio.current_time() >= replace_at:
+                with suppress(Refused, Unavailable):  # what was sent may be mined all the same
+                    await self._clear_way(attempt)
+                    await self._replace(attempt)
+                replace_at = trio.current_time() + self._policy.replace_after_seconds
             await trio.sleep(self._poll_seconds)
 
-    async def _receipt_or_none(self, transaction_hash: bytes) -> Receipt | None:
+    async def _is_used_up(self, nonce: int) -> bool:
+        try:
+            return await self._count_nonce("latest") > nonce
+        except Unavailable:
+            return False
+
+    async def _receipt_or_unknown(self, transaction_hash: bytes) -> Receipt | Unavailable | None:
         try:
             return await self._reader.receipt(transaction_hash)
-        except Unavailable:
-            return None  # asked again until the caller's time is over
+        except Unavailable as unavailable:
+            return unavailable  # asked again until the caller's time is over
 
-    async def _broadcast(self, call: Call, attempt: _Attempt) -> bool:
+    async def _replace(self, attempt: _Attempt) -> None:
+        """Send again with a higher fee, or at the cap the same once more."""
+        raised = await self._raised(attempt.fees)
+        if raised is None:
+            await self._broadcast(attempt)
+            return
+        attempt.fees = raised
+        self._replaced += await self._broadcast(attempt)
+
+    async def _clear_way(self, attempt: _Attempt) -> None:
+        """Use up nonces below this one that nobody here looks after: gaps, or what an earlier life left."""
+        mined = await self._count_nonce("latest")
+        self._clearing = {nonce: fees for nonce, fees in self._clearing.items() if nonce >= mined}
+        blocking = [nonce for nonce in range(mined, attempt.nonce) if nonce not in self._in_flight]
+        for nonce in blocking[:MAX_CLEARED]:
+            before = self._clearing.get(nonce)
+            fees = attempt.fees if before is None else await self._raised(before) or before
+            self._clearing[nonce] = fees
+            nothing = Call(chain_id=attempt.call.chain_id, to=self.address, data=b"", gas_limit=TRANSFER_GAS)
+            self._nonces_cleared += await self._broadcast(_Attempt(call=nothing, nonce=nonce, fees=fees))
+
+    async def _broadcast(self, attempt: _Attempt) -> bool:
         """Sign and send; False when the nonce is taken. Raises `Refused` for what no fee or nonce heals."""
+        call = attempt.call
         signed = self._account.sign_transaction(
             {
                 "type": 2,
@@ -206,13 +270,14 @@ class TransactionSender:
                 return False
             if not any(words in said for words in (*_ALREADY_IN, *_UNDERPRICED)):
                 raise Refused(Reason.TRANSACTION_REFUSED, str(error)) from error
-        attempt.hashes.append(bytes(signed.hash))
-        self._sent += 1
+        if bytes(signed.hash) not in attempt.hashes:
+            attempt.hashes.append(bytes(signed.hash))
+            self._sent += 1
         return True
 
-    async def _count_nonce(self) -> int:
-        """The highest count, pending ones included, that enough endpoints have reached."""
-        counts = await self._gather("eth_getTransactionCount", (self.address, "pending"), parse_quantity)
+    async def _count_nonce(self, at: Literal["latest", "pending"]) -> int:
+        """The highest count, mined or with what waits besides, that enough endpoints have reached."""
+        counts = await self._gather("eth_getTransactionCount", (self.address, at), parse_quantity)
         return sorted(counts, reverse=True)[self._pool.agreement - 1]
 
     async def _current_fees(self) -> Fees:

@@ -10,6 +10,7 @@ import pytest
 import trio
 from eth_account import Account
 
+import node.chain.sender
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.types import Address, ChainId
 from node.chain.rpc import RpcPool
@@ -31,6 +32,7 @@ class Chain:
 
     def __init__(self, pool: RpcPool, three: tuple[EndpointDouble, ...]) -> None:
         self.pool, self.three = pool, three
+        self.is_lagging = False
 
     async def mine(self) -> None:
         await self.pool.call("evm_mine")
@@ -46,6 +48,12 @@ class Chain:
         return TransactionSender(
             self.pool, Account.from_key(KEY), FeePolicy(**(fees | policy)), poll_seconds=POLL_SECONDS
         )
+
+    async def drop(self, nonce: int) -> None:
+        """Let the pool forget the transaction with this nonce."""
+        for one in await self.pending():
+            if int(one["nonce"], 16) == nonce:
+                await self.pool.call("anvil_dropTransaction", (one["hash"],))
 
     async def wait_pending(self, count: int) -> list[dict[str, Any]]:
         with trio.fail_after(20):
@@ -124,8 +132,28 @@ async def test_a_nonce_that_another_process_used_is_healed(chain: Chain) -> None
         async with sending(sender, call()):
             await chain.wait_pending(1)
             await chain.mine()
-    assert first.statistics().nonces_healed == 1
     assert first.statistics().mined == 2
+
+
+async def test_a_nonce_that_is_taken_between_the_count_and_the_sending_is_healed(chain: Chain) -> None:
+    def lag(method: str, params: list[Any], response: dict[str, Any]) -> dict[str, Any]:
+        is_stale = method == "eth_getTransactionCount" and params[1] == "pending" and chain.is_lagging
+        return {**response, "result": "0x0"} if is_stale else response
+
+    async with sending(chain.sender(), call()):
+        await chain.wait_pending(1)
+        await chain.mine()
+    sender = chain.sender()
+    for double in chain.three:
+        double.lie = lag
+    chain.is_lagging = True
+    async with sending(sender, call()):
+        await chain.three[0].wait_asked("eth_sendRawTransaction", 2)
+        chain.is_lagging = False
+        await chain.wait_pending(1)
+        await chain.mine()
+    assert sender.statistics().nonces_healed >= 1
+    assert sender.statistics().mined == 1
 
 
 async def test_a_nonce_that_is_always_taken_is_not_healed_for_ever(chain: Chain) -> None:
@@ -217,3 +245,103 @@ async def test_a_receipt_that_one_endpoint_invents_does_not_count(chain: Chain) 
 async def test_waiting_ends_and_names_what_may_still_be_mined(chain: Chain) -> None:
     with pytest.raises(Unavailable, match=r"was not mined within 0\.1 s .* may still be: 0x"):
         await chain.sender(give_up_after_seconds=0.1).send(call())
+
+
+async def test_what_vanished_from_the_pool_is_sent_again_even_at_the_cap(chain: Chain) -> None:
+    sender = chain.sender(replace_after_seconds=0.05, cap_wei_per_gas=2 * GWEI)
+    async with sending(sender, call()) as receipts:
+        await chain.wait_pending(1)
+        await chain.drop(0)
+        await chain.wait_pending(1)
+        await chain.mine()
+    assert receipts[0].succeeded
+    assert sender.statistics().sent == 1, "the same bytes: the cap leaves no raise"
+
+
+async def test_a_call_whose_nonce_another_transaction_used_up_goes_out_again_under_the_next(
+    chain: Chain,
+) -> None:
+    sender = chain.sender()
+    async with sending(sender, call(value_wei=5)) as receipts:
+        await chain.wait_pending(1)
+        await chain.drop(0)
+        elsewhere = {"from": sender.address, "to": TARGET, "value": "0x7", "nonce": "0x0"}
+        await chain.pool.call("eth_sendTransaction", (elsewhere,))
+        await chain.mine()
+        (pending,) = await chain.wait_pending(1)
+        assert int(pending["nonce"], 16) == 1
+        await chain.mine()
+    assert receipts[0].succeeded
+    assert sender.statistics().nonces_healed == 1
+    assert await chain.pool.call("eth_getBalance", (TARGET, "latest")) == "0xc"
+
+
+async def test_a_nonce_that_is_used_up_elsewhere_every_time_is_given_up(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node.chain.sender, "NONCE_HEALINGS", 1)
+    sender = chain.sender()
+
+    async def use_it_elsewhere() -> None:
+        await chain.wait_pending(1)
+        await chain.drop(0)
+        elsewhere = {"from": sender.address, "to": TARGET, "value": "0x7", "nonce": "0x0"}
+        await chain.pool.call("eth_sendTransaction", (elsewhere,))
+        await chain.mine()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(use_it_elsewhere)
+        with pytest.raises(Unavailable, match="is taken again and again"):
+            await sender.send(call())
+
+
+async def test_a_gap_that_a_given_up_send_left_is_closed_by_an_empty_transfer(chain: Chain) -> None:
+    sender = chain.sender(replace_after_seconds=0.05)
+    with trio.CancelScope() as given_up:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sender.send, call(value_wei=1))
+            await chain.wait_pending(1)
+            nursery.start_soon(
+                sender.send, call(value_wei=2)
+            )  # takes nonce 1, and is given up with the first
+            await chain.wait_pending(2)
+            given_up.cancel()
+    async with sending(sender, call(value_wei=5)) as receipts:
+        await chain.wait_pending(3)
+        await chain.drop(0)
+        await chain.drop(1)
+        with trio.fail_after(20):
+            while {int(one["nonce"], 16) for one in await chain.pending()} != {0, 1, 2}:
+                pass
+        await chain.mine()
+    assert receipts[0].succeeded
+    assert sender.statistics().nonces_cleared >= 2
+    assert await chain.pool.call("eth_getBalance", (TARGET, "latest")) == "0x5"
+
+
+async def test_what_an_earlier_life_left_at_too_low_a_fee_is_replaced_and_holds_nothing_up(
+    chain: Chain,
+) -> None:
+    sender = chain.sender(replace_after_seconds=0.05)
+    stuck = {"from": sender.address, "to": TARGET, "value": "0x7", "nonce": "0x0"}
+    fees = {"maxFeePerGas": hex(2 * GWEI), "maxPriorityFeePerGas": "0x1", "gas": hex(21_000)}
+    await chain.pool.call("eth_sendTransaction", (stuck | fees,))
+    async with sending(sender, call(value_wei=5)) as receipts:
+        with trio.fail_after(20):
+            while sender.statistics().nonces_cleared < 1:
+                await trio.lowlevel.checkpoint()
+        await chain.wait_pending(2)
+        await chain.mine()
+    assert receipts[0].succeeded
+    assert await chain.pool.call("eth_getBalance", (TARGET, "latest")) == "0x5"
+
+
+async def test_transactions_in_flight_are_not_cleared_away_by_those_behind_them(chain: Chain) -> None:
+    sender = chain.sender(replace_after_seconds=0.05, cap_wei_per_gas=4 * GWEI)
+    async with sending(sender, call(value_wei=1), call(value_wei=2)):
+        await chain.wait_pending(2)
+        asked = chain.three[0].asked["eth_feeHistory"]
+        await chain.three[0].wait_asked("eth_feeHistory", asked + 6)
+        await chain.mine()
+    assert sender.statistics().nonces_cleared == 0
+    assert await chain.pool.call("eth_getBalance", (TARGET, "latest")) == "0x3"
