@@ -9,36 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
-
-from consensus.alert import MAX_ACTIONS, MAX_PARAMS_BYTES, Action, Alert, Slot, Verdict
+from consensus.alert import Alert
+from consensus.alert_codec import decode_alert, encode_alert, pack, read_alert_bytes, reading
 from consensus.bls import Purpose, SecretKey, Signature, sign
 from consensus.errors import Reason, Refused
-from consensus.fields import address_from_bytes, address_to_bytes, require_bytes, require_uint
+from consensus.fields import require_bytes, require_uint
 from consensus.operators import Operator, OperatorSet
-from consensus.types import (
-    ActionId,
-    BlockHash,
-    BlockNumber,
-    ChainId,
-    Digest,
-    Epoch,
-    HeaderHash,
-    NetworkId,
-    OperatorIndex,
-    PolicyHash,
-    RuleId,
-    Seconds,
-    SlotId,
-)
+from consensus.types import Digest, Epoch, OperatorIndex, SlotId
 
 WIRE_VERSION = 1
 MAX_ATTESTATION_BYTES = 16_384
 
 _ATTESTATION_FIELDS = 4
-_ALERT_FIELDS = 11
-_SLOT_FIELDS = 6
-_ACTION_FIELDS = 4
+_HEAD = b"\x94\x01"
+"""An array of four fields, the first of which is the version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,34 +84,14 @@ def check_membership(attestation: Attestation, operator_sets: Mapping[Epoch, Ope
 
 def encode(attestation: Attestation) -> bytes:
     """The canonical wire bytes, at most MAX_ATTESTATION_BYTES."""
-    alert, slot = attestation.alert, attestation.alert.slot
-    slot_fields = [
-        slot.policy_hash,
-        slot.rule_id,
-        slot.source_chain_id,
-        slot.anchor_number,
-        slot.anchor_hash,
-        slot.subject,
-    ]
-    actions = [
-        [action.chain_id, address_to_bytes(action.guardian), action.action_id, action.params]
-        for action in alert.actions
-    ]
-    alert_fields = [
-        alert.network_id,
-        alert.epoch,
-        alert.header_hash,
-        slot_fields,
-        int(alert.verdict),
-        alert.observed_at,
-        alert.expires_at,
-        alert.evidence_hash,
-        alert.cause_digest,
-        alert.cause_depth,
-        actions,
-    ]
-    fields = [WIRE_VERSION, alert_fields, attestation.operator_index, attestation.signature.compressed]
-    return bytes(msgpack.packb(fields, use_bin_type=True))
+    return b"".join(
+        (
+            _HEAD,
+            encode_alert(attestation.alert),
+            pack(attestation.operator_index),
+            pack(attestation.signature.compressed),
+        )
+    )
 
 
 def decode(data: bytes) -> Attestation:
@@ -136,12 +100,10 @@ def decode(data: bytes) -> Attestation:
         raise Refused(
             Reason.OVERSIZED, f"an attestation may have {MAX_ATTESTATION_BYTES} bytes, came {len(data)}"
         )
-    alert_fields, operator_index, signature = _unpack(data)
+    alert, operator_index, signature = _unpack(data)
     require_bytes("signature", signature, 48)
     attestation = Attestation(
-        alert=_parse_alert(alert_fields),
-        operator_index=OperatorIndex(operator_index),
-        signature=Signature(signature),
+        alert=alert, operator_index=OperatorIndex(operator_index), signature=Signature(signature)
     )
     if encode(attestation) != data:
         raise Refused(
@@ -150,21 +112,9 @@ def decode(data: bytes) -> Attestation:
     return attestation
 
 
-def _unpack(data: bytes) -> tuple[Any, Any, Any]:
-    """The three fields after the version, as plain lists, integers and bytes within hard limits."""
-    unpacker = msgpack.Unpacker(
-        use_list=True,
-        raw=False,
-        strict_map_key=True,
-        max_buffer_size=MAX_ATTESTATION_BYTES,
-        max_str_len=0,
-        max_bin_len=MAX_PARAMS_BYTES,
-        max_array_len=MAX_ACTIONS,
-        max_map_len=0,
-        max_ext_len=0,
-    )
-    try:
-        unpacker.feed(data)
+def _unpack(data: bytes) -> tuple[Alert, Any, Any]:
+    """The three fields after the version within hard limits; the alert alone is parsed."""
+    with reading("an attestation", data) as unpacker:
         field_count = unpacker.read_array_header()
         version = unpacker.unpack() if field_count else None
         if type(version) is not int or version != WIRE_VERSION:
@@ -175,91 +125,9 @@ def _unpack(data: bytes) -> tuple[Any, Any, Any]:
             raise Refused(
                 Reason.WRONG_LENGTH, f"an attestation has {_ATTESTATION_FIELDS} fields, came {field_count}"
             )
-        fields = (unpacker.unpack(), unpacker.unpack(), unpacker.unpack())
-    except msgpack.OutOfData:
-        raise Refused(Reason.TRUNCATED, f"an attestation ends early, after {len(data)} bytes") from None
-    except (ValueError, msgpack.UnpackException) as error:
-        raise Refused(Reason.MALFORMED, "an attestation must be MessagePack within limits, is not") from error
-    if unpacker.tell() != len(data):
-        raise Refused(
-            Reason.TRAILING_BYTES, f"an attestation ends at byte {unpacker.tell()}, came {len(data)} bytes"
-        )
-    return fields
-
-
-def _parse_alert(value: Any) -> Alert:
-    (
-        network_id,
-        epoch,
-        header_hash,
-        slot,
-        verdict,
-        observed_at,
-        expires_at,
-        evidence_hash,
-        cause_digest,
-        cause_depth,
-        actions,
-    ) = _fields("alert", value, _ALERT_FIELDS)
-    return Alert(
-        network_id=NetworkId(network_id),
-        epoch=Epoch(epoch),
-        header_hash=HeaderHash(header_hash),
-        slot=_parse_slot(slot),
-        verdict=_parse_verdict(verdict),
-        observed_at=Seconds(observed_at),
-        expires_at=Seconds(expires_at),
-        evidence_hash=evidence_hash,
-        cause_digest=cause_digest,
-        cause_depth=cause_depth,
-        actions=tuple(_parse_action(action) for action in _list("actions", actions)),
-    )
-
-
-def _parse_slot(value: Any) -> Slot:
-    policy_hash, rule_id, source_chain_id, anchor_number, anchor_hash, subject = _fields(
-        "slot", value, _SLOT_FIELDS
-    )
-    return Slot(
-        policy_hash=PolicyHash(policy_hash),
-        rule_id=RuleId(rule_id),
-        source_chain_id=ChainId(source_chain_id),
-        anchor_number=BlockNumber(anchor_number),
-        anchor_hash=BlockHash(anchor_hash),
-        subject=subject,
-    )
-
-
-def _parse_verdict(value: Any) -> Verdict:
-    require_uint("verdict", value, 8)
-    try:
-        return Verdict(value)
-    except ValueError:
-        raise Refused(Reason.OUT_OF_RANGE, f"verdict must be 1 or 2, came {value}") from None
-
-
-def _parse_action(value: Any) -> Action:
-    chain_id, guardian, action_id, params = _fields("action", value, _ACTION_FIELDS)
-    require_bytes("guardian", guardian, 20)
-    return Action(
-        chain_id=ChainId(chain_id),
-        guardian=address_from_bytes(guardian),
-        action_id=ActionId(action_id),
-        params=params,
-    )
-
-
-def _fields(name: str, value: Any, count: int) -> list[Any]:
-    fields = _list(name, value)
-    if len(fields) != count:
-        raise Refused(Reason.WRONG_LENGTH, f"{name} has {count} fields, came {len(fields)}")
-    return fields
-
-
-def _list(name: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise Refused(Reason.WRONG_TYPE, f"{name} must be an array, came {type(value).__name__}")
-    return value
+        alert_bytes = read_alert_bytes(unpacker, data)
+        fields = (unpacker.unpack(), unpacker.unpack())
+    return decode_alert(alert_bytes), *fields
 
 
 def _unknown_epoch(epoch: Epoch, operator_sets: Mapping[Epoch, OperatorSet]) -> Refused:
