@@ -168,6 +168,12 @@ class Reason(StrEnum):
     TOO_MANY_HANDSHAKES = "too_many_handshakes", "one address keeps too many handshakes open"
     TOO_MANY_STREAMS = "too_many_streams", "one peer keeps too many streams open"
     NOT_ITS_OWN = "not_its_own", "an attestation that came from another peer than the operator that it names"
+    UNKNOWN_KIND = "unknown_kind", "a frame of a kind that its wire version does not have"
+    UNSERVED_KIND = "unserved_kind", "a frame of a kind that this watcher has no use for"
+    NOT_IN_ITS_VERSION = (
+        "not_in_its_version",
+        "the peer speaks an older wire version, which has no words for this frame",
+    )
 
     # --- chains (node/chain)
     BAD_ENDPOINTS = "bad_endpoints", "fewer endpoints than must agree, or two with one name"

@@ -40,7 +40,7 @@ from node.evaluate.findings import Question
 from node.evaluate.policy import read_policy
 from node.evaluate.room import EvaluationRoom
 from node.gossip.host import HostConfig, addresses_by_peer, open_host
-from node.gossip.room import GossipRoom, compute_topic
+from node.gossip.room import GossipRoom, compute_older_topic, compute_topic
 from node.gossip.transport import Addresses, GossipTransport, PeerId
 from node.keys import JOURNAL_FILE, OpenKeys, open_keys
 from node.members import Members
@@ -121,6 +121,7 @@ async def run_watcher(config: Config) -> None:
                     seed=keys.identity.to_bytes(),
                     listen=config.gossip.listen,
                     topic=compute_topic(members.network_id),
+                    older_topic=compute_older_topic(members.network_id),
                 )
             )
         )

@@ -15,6 +15,7 @@ STRIKES: Mapping[Reason, int] = MappingProxyType(
         Reason.WRONG_TOPIC: 10,
         Reason.BAD_SIGNATURE: 34,
         Reason.NOT_ITS_OWN: 10,
+        Reason.UNKNOWN_KIND: 10,
         Reason.NOT_A_MEMBER: 10,
         Reason.WRONG_NETWORK: 10,
         Reason.TOO_MANY_STREAMS: 5,

@@ -306,10 +306,12 @@ class GuardedPubsub(Pubsub):
     so a flooder meets back-pressure instead of spawning a task per message.
     """
 
-    def __init__(self, host: IHost, router: GossipSub, *, topic: str, door: Door) -> None:
+    def __init__(
+        self, host: IHost, router: GossipSub, *, topics: frozenset[str], max_payload_bytes: int, door: Door
+    ) -> None:
         # Two payloads and their envelopes fit into a frame; peers split larger answers (see
         # _handle_new_peer).
-        max_frame_bytes = 2 * door.max_payload_bytes + 32 * 1024
+        max_frame_bytes = 2 * max_payload_bytes + 32 * 1024
         super().__init__(
             host,
             router,
@@ -317,9 +319,10 @@ class GuardedPubsub(Pubsub):
             seen_ttl=SEEN_SECONDS,
             max_inbound_rpc_size=max_frame_bytes,
             max_subscriptions_per_rpc=MAX_SUBSCRIPTIONS_PER_RPC,
-            allowed_topics={topic},
+            allowed_topics=set(topics),
         )
-        self._topic = topic
+        self._topics = topics
+        self._max_payload_bytes = max_payload_bytes
         self._door = door
         self._max_frame_bytes = max_frame_bytes
         self._reading: dict[ID, INetStream] = {}
@@ -377,10 +380,10 @@ class GuardedPubsub(Pubsub):
     async def _receive(self, forwarder: ID, message: Any) -> None:
         """Check one message in the order of cost, hand it to the door, pass it on."""
         neighbour = peer_name(forwarder)
-        if list(message.topicIDs) != [self._topic]:
+        if len(message.topicIDs) != 1 or message.topicIDs[0] not in self._topics:
             self._door.refuse(neighbour, Reason.WRONG_TOPIC)
             return
-        if len(message.data) > self._door.max_payload_bytes:
+        if len(message.data) > self._max_payload_bytes:
             self._door.refuse(neighbour, Reason.OVERSIZED)
             return
         author = ID(message.from_id)

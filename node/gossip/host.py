@@ -7,7 +7,7 @@ stream, writes until that breaks, and begins again.
 
 import random
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -18,19 +18,26 @@ from libp2p import new_host
 from libp2p.abc import IHost, INetConn, INetStream, INetwork, INotifee
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.keys import KeyPair
+from libp2p.custom_types import TProtocol
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
-from consensus.attestation import MAX_ATTESTATION_BYTES
 from consensus.errors import Reason, Unavailable
 from node.gossip import hardening
 from node.gossip.budgets import Budgets, Limits
 from node.gossip.door import Door
+from node.gossip.frames import (
+    MAX_FRAME_BYTES,
+    MAX_SPREAD_BYTES,
+    NEWEST_VERSION,
+    OLDEST_VERSION,
+    to_version_1,
+)
 from node.gossip.hardening import GuardedPubsub, close_connection, peer_name
-from node.gossip.push import PUSH_PROTOCOL, SendQueue, read_frames, write_frames
+from node.gossip.push import PUSH_PROTOCOLS, SendQueue, read_frames, write_frames
 from node.gossip.redial import Backoff, resolve
 from node.gossip.transport import Addresses, Path, PeerId, Received, TransportStatistics
 
@@ -58,13 +65,20 @@ class HostConfig:
         listen: multiaddr such as /ip4/0.0.0.0/tcp/4001; port 0 takes a free one.
         announce: multiaddrs that peers are told instead of `listen`; empty for none.
         topic: pubsub topic; `room.compute_topic` names the network in it, so that two never mix.
+        older_topic: the topic on which peers of wire version 1 are, in their version; empty to leave them
+            alone.
+        wire_version: the newest that is spoken. 1 makes a peer as it was before version 2, for tests.
         max_payload_bytes: longer payloads are neither sent nor taken.
+        max_spread_bytes: the same for what goes by pubsub.
     """
 
     seed: bytes = field(repr=False)
     listen: str
     topic: str
-    max_payload_bytes: int = MAX_ATTESTATION_BYTES
+    older_topic: str = ""
+    wire_version: int = NEWEST_VERSION
+    max_payload_bytes: int = MAX_FRAME_BYTES
+    max_spread_bytes: int = MAX_SPREAD_BYTES
     announce: Addresses = ()
     limits: Limits = field(default_factory=Limits)
     send_queue_payloads: int = 256
@@ -83,6 +97,16 @@ class HostConfig:
             raise ValueError(f"HostConfig: expected a seed of {SEED_BYTES} bytes, got {len(self.seed)}")
         if self.max_payload_bytes < 1 or self.send_queue_payloads < 1 or self.pubsub_backlog_payloads < 1:
             raise ValueError("HostConfig: expected payload and queue limits of at least 1")
+        if not OLDEST_VERSION <= self.wire_version <= NEWEST_VERSION:
+            raise ValueError(
+                f"HostConfig: expected a wire version from {OLDEST_VERSION} to {NEWEST_VERSION}, "
+                f"got {self.wire_version}"
+            )
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """All topics that are served."""
+        return frozenset({self.topic, self.older_topic} - {""})
 
 
 def peer_id_of_seed(seed: bytes) -> PeerId:
@@ -118,6 +142,11 @@ def _is_peer_id(text: str) -> bool:
         return False
 
 
+def _version_of(stream: INetStream) -> int:
+    """The wire version that a push stream's two ends agreed on."""
+    return next(version for version, name in PUSH_PROTOCOLS.items() if name == stream.get_protocol())
+
+
 def _key_pair(seed: bytes) -> KeyPair:
     return create_new_key_pair(seed)
 
@@ -132,6 +161,7 @@ class _Link:
     scope: trio.CancelScope
     came: trio.Event = field(default_factory=trio.Event)  # set when a connection to it appears
     is_open: bool = False
+    wire_version: int = NEWEST_VERSION  # what its open stream agreed on
     next_address: int = 0
 
 
@@ -171,12 +201,15 @@ class Libp2pTransport:
         self._spreading = trio.CancelScope()
         self._reading: dict[PeerId, INetStream] = {}
         self.router = hardening.gossipsub()
-        self.pubsub = GuardedPubsub(host, self.router, topic=config.topic, door=self.door)
+        self.pubsub = GuardedPubsub(
+            host, self.router, topics=config.topics, max_payload_bytes=config.max_spread_bytes, door=self.door
+        )
         hardening.leave_dialing_to_us(self._swarm)
         hardening.admit_only(self._swarm, self.door)
         hardening.plug_inbound_leak(self._swarm, self.door)
         hardening.guard_streams(self._swarm, self.door)
-        host.set_stream_handler(PUSH_PROTOCOL, self._on_push_stream)
+        for protocol in self._protocols:
+            host.set_stream_handler(protocol, self._on_push_stream)
         self._swarm.register_notifee(_Watch(self))
 
     # --- GossipTransport
@@ -198,15 +231,19 @@ class Libp2pTransport:
         """The addresses that are really listened on, the port filled in."""
         return tuple(str(address) for address in self._host.get_transport_addrs())
 
+    @property
+    def connected(self) -> tuple[PeerId, ...]:
+        return tuple(sorted(peer_id for peer_id, link in self._links.items() if link.is_open))
+
     async def publish(self, payload: bytes) -> None:
-        self._require_sendable(payload)
+        self._require_sendable(payload, self._config.max_spread_bytes)
         for link in self._links.values():
             self._enqueue(link, payload)
         self._backlog.put_nowait(payload)
         await trio.lowlevel.checkpoint()
 
     async def push(self, peer_id: PeerId, payload: bytes) -> None:
-        self._require_sendable(payload)
+        self._require_sendable(payload, self._config.max_payload_bytes)
         link = self._links.get(peer_id)
         if link is None:
             self.door.count(Reason.UNREGISTERED_PEER)
@@ -248,7 +285,10 @@ class Libp2pTransport:
     def statistics(self) -> TransportStatistics:
         return TransportStatistics(
             registered=len(self._links),
-            connected=tuple(sorted(peer_id for peer_id, link in self._links.items() if link.is_open)),
+            connected=self.connected,
+            older=tuple(
+                peer_id for peer_id in self.connected if self._links[peer_id].wire_version < NEWEST_VERSION
+            ),
             banned=self.door.banned(),
             sent_direct=self._sent_direct,
             sent_pubsub=self._sent_pubsub,
@@ -267,18 +307,27 @@ class Libp2pTransport:
 
     # --- pushing
 
-    def _require_sendable(self, payload: bytes) -> None:
-        if not 0 < len(payload) <= self._config.max_payload_bytes:
+    @property
+    def _protocols(self) -> list[TProtocol]:
+        """The push protocols that are spoken, the one we prefer first."""
+        return [name for version, name in PUSH_PROTOCOLS.items() if version <= self._config.wire_version]
+
+    def _require_sendable(self, payload: bytes, limit: int) -> None:
+        if not 0 < len(payload) <= limit:
             raise ValueError(
-                f"expected a payload of 1 to {self._config.max_payload_bytes} bytes, got {len(payload)}; "
-                f"peers refuse it, so it must not be published"
+                f"expected a payload of 1 to {limit} bytes, got {len(payload)}; "
+                f"peers refuse it, so it must not be sent"
             )
 
     def _enqueue(self, link: _Link, payload: bytes) -> None:
         if not link.is_open:
             self.door.count(Reason.NOT_CONNECTED)
             return
-        link.queue.put_nowait(payload)
+        spoken = to_version_1(payload) if link.wire_version < NEWEST_VERSION else payload
+        if spoken is None:
+            self.door.count(Reason.NOT_IN_ITS_VERSION)
+            return
+        link.queue.put_nowait(spoken)
         self._sent_direct += 1
 
     async def _tend(self, link: _Link) -> None:
@@ -336,9 +385,10 @@ class Libp2pTransport:
         peer_id = peer_name(link.peer)
         try:
             with trio.fail_after(self._config.dial_seconds):
-                stream = await self._host.new_stream(link.peer, [PUSH_PROTOCOL])
+                stream = await self._host.new_stream(link.peer, self._protocols)
             try:
                 link.queue.clear()
+                link.wire_version = _version_of(stream)
                 link.is_open = True
                 self._tell_joined(peer_id)
                 await self._write_until_broken(stream, link)
@@ -411,12 +461,27 @@ class Libp2pTransport:
             with trio.move_on_after(PUBSUB_PATIENCE_SECONDS):
                 while self._pubsub_is_behind():  # noqa: ASYNC110 - the library tells nobody when a queue drains
                     await trio.sleep(PUBSUB_PAUSE_SECONDS)
-            try:
-                await self.pubsub.publish(self._config.topic, payload)
-                self._sent_pubsub += 1
-            except Exception as error:  # noqa: BLE001 - the safety net may tear; direct push does not depend on it
-                self.door.count(Reason.CRASHED_HANDLER)
-                _log.warning("pubsub.publish_failed", error=repr(error))
+            for topic, spoken in self._spoken_by_topic(payload):
+                try:
+                    await self.pubsub.publish(topic, spoken)
+                    self._sent_pubsub += 1
+                except Exception as error:  # noqa: BLE001 - the safety net may tear; direct push does not depend on it
+                    self.door.count(Reason.CRASHED_HANDLER)
+                    _log.warning("pubsub.publish_failed", error=repr(error))
+
+    def _spoken_by_topic(self, payload: bytes) -> Iterator[tuple[str, bytes]]:
+        """On which topics a payload goes out, in which version: the older one costs only while somebody needs
+        it.
+        """
+        older = to_version_1(payload)
+        if self._config.wire_version < NEWEST_VERSION:
+            if older is not None:
+                yield self._config.topic, older
+            return
+        yield self._config.topic, payload
+        on_older = self.pubsub.peer_topics.get(self._config.older_topic, set())
+        if older is not None and on_older - self.pubsub.peer_topics.get(self._config.topic, set()):
+            yield self._config.older_topic, older
 
     def _pubsub_is_behind(self) -> bool:
         return any(len(queue) > PUBSUB_QUEUE_HIGH for queue in self.pubsub.peer_queues.values())
@@ -508,7 +573,8 @@ async def open_host(
                     f"cannot listen on {config.listen}; choose another address or free this one"
                 )
             await transport.pubsub.wait_until_ready()
-            await transport.pubsub.subscribe(config.topic)
+            for topic in sorted(config.topics):
+                await transport.pubsub.subscribe(topic)
             nursery.start_soon(transport.spread)
             _log.info("host.listening", peer_id=transport.peer_id, addresses=transport.listening_on)
             try:

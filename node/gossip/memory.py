@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import trio
 
-from consensus.attestation import MAX_ATTESTATION_BYTES
 from consensus.errors import Reason
 from node.gossip.budgets import Budgets, Limits
 from node.gossip.door import Door
+from node.gossip.frames import MAX_FRAME_BYTES, NEWEST_VERSION, to_version_1
 from node.gossip.transport import Addresses, Path, PeerId, Received, TransportStatistics
 
 Loses = Callable[[PeerId, PeerId, Path], bool]
@@ -28,7 +28,7 @@ def _loses_nothing(_sender: PeerId, _receiver: PeerId, _path: Path) -> bool:
 class MemoryConfig:
     """The bounds of each transport in a network."""
 
-    max_payload_bytes: int = MAX_ATTESTATION_BYTES
+    max_payload_bytes: int = MAX_FRAME_BYTES
     inbox_payloads: int = 2_048
     limits: Limits = field(default_factory=Limits)
 
@@ -44,10 +44,16 @@ class MemoryNetwork:
         self._stopped: set[PeerId] = set()
 
     def transport(
-        self, peer_id: PeerId, *, clock: Callable[[], float] = trio.current_time
+        self,
+        peer_id: PeerId,
+        *,
+        clock: Callable[[], float] = trio.current_time,
+        wire_version: int = NEWEST_VERSION,
     ) -> "MemoryTransport":
         """A new transport of this peer; it takes the place of an earlier one (a restart)."""
-        made = self._transports[peer_id] = MemoryTransport(self, peer_id, clock=clock)
+        made = self._transports[peer_id] = MemoryTransport(
+            self, peer_id, clock=clock, wire_version=wire_version
+        )
         self._stopped.discard(peer_id)
         return made
 
@@ -75,6 +81,10 @@ class MemoryNetwork:
             return None
         return theirs
 
+    def wire_version(self, peer_id: PeerId) -> int:
+        """The newest version that this peer speaks."""
+        return self._transports[peer_id].wire_version
+
     def announce(self, first: PeerId, second: PeerId) -> None:
         """Tell both that they are connected, when they are."""
         for here, there in ((first, second), (second, first)):
@@ -85,8 +95,11 @@ class MemoryNetwork:
 class MemoryTransport:
     """One peer's side of a `MemoryNetwork`; a `GossipTransport`."""
 
-    def __init__(self, network: MemoryNetwork, peer_id: PeerId, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, network: MemoryNetwork, peer_id: PeerId, *, clock: Callable[[], float], wire_version: int
+    ) -> None:
         self._network = network
+        self.wire_version = wire_version
         self._peer_id = peer_id
         self._inbox, self._received = trio.open_memory_channel[Received](network.config.inbox_payloads)
         self._joins, self._joined = trio.open_memory_channel[PeerId](network.config.inbox_payloads)
@@ -109,6 +122,11 @@ class MemoryTransport:
     @property
     def joined(self) -> trio.MemoryReceiveChannel[PeerId]:
         return self._joined
+
+    @property
+    def connected(self) -> tuple[PeerId, ...]:
+        others = sorted(self.door.registered - {self._peer_id})
+        return tuple(peer for peer in others if self._network.between(self._peer_id, peer) is not None)
 
     async def publish(self, payload: bytes) -> None:
         self._require_sendable(payload)
@@ -134,12 +152,10 @@ class MemoryTransport:
         await trio.lowlevel.checkpoint()
 
     def statistics(self) -> TransportStatistics:
-        others = sorted(self.door.registered - {self._peer_id})
         return TransportStatistics(
-            registered=len(others),
-            connected=tuple(
-                peer for peer in others if self._network.between(self._peer_id, peer) is not None
-            ),
+            registered=len(self.door.registered - {self._peer_id}),
+            connected=self.connected,
+            older=tuple(peer for peer in self.connected if self._network.wire_version(peer) < NEWEST_VERSION),
             banned=self.door.banned(),
             sent_direct=self._sent[Path.DIRECT],
             sent_pubsub=self._sent[Path.PUBSUB],
@@ -163,6 +179,11 @@ class MemoryTransport:
         if receiver is None:
             self.door.count(Reason.NOT_CONNECTED)
             return
+        is_older = min(self.wire_version, receiver.wire_version) < NEWEST_VERSION
+        spoken = to_version_1(payload) if is_older else payload
+        if spoken is None:
+            self.door.count(Reason.NOT_IN_ITS_VERSION)
+            return
         self._sent[path] += 1
         if not self._network.loses(self._peer_id, peer_id, path):
-            receiver.door.take(peer_id=self._peer_id, payload=payload, path=path)
+            receiver.door.take(peer_id=self._peer_id, payload=spoken, path=path)

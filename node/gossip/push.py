@@ -6,7 +6,8 @@ queue whose oldest payload gives way: in an incident the newest attestation matt
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import trio
 from libp2p.abc import INetStream
@@ -17,7 +18,10 @@ from node.gossip.door import Door
 from node.gossip.hardening import BufferedReader
 from node.gossip.transport import Path, PeerId
 
-PUSH_PROTOCOL = TProtocol("/tocsin/attest/1")
+PUSH_PROTOCOLS: Mapping[int, TProtocol] = MappingProxyType(
+    {2: TProtocol("/tocsin/push/2"), 1: TProtocol("/tocsin/attest/1")}
+)
+"""By wire version, the newest first: what two peers agree on when a stream is opened is what they speak."""
 LENGTH_BYTES = 4
 BATCH_BYTES = 64 * 1024
 """Frames that wait together leave in one write: Noise and yamux cost per write, not per byte."""

@@ -2,23 +2,34 @@
 
 Outwards an attestation is encoded, pushed and spread, published again until it is settled or expired, and
 told to each peer that connects late. Inwards, after the transport's door (size, registration, budget), a
-payload is looked up among those seen, parsed, and checked to be a member's, sent by that member itself.
+payload's envelope is read, the payload is looked up among those seen, parsed by its kind's codec, and handed
+to whoever serves that kind (`serve`). An attestation is checked to be a member's, sent by that member itself.
 Whether it is signed at all is the tally's to find out, in batches; it reports back through `blame`, and
 forgers are banned.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import structlog
 import trio
 
-from consensus.attestation import Attestation, check_membership, decode, encode
+from consensus.attestation import Attestation, check_membership
 from consensus.errors import Reason, Refused
 from consensus.operators import Operator, OperatorSet
 from consensus.types import Address, Digest, Epoch, NetworkId, Seconds
 from node.gossip.faults import STRIKES
+from node.gossip.frames import (
+    SPREAD,
+    Frame,
+    Kind,
+    decode_attestation,
+    encode_attestation,
+    encode_frame,
+    parse_frame,
+)
 from node.gossip.open_attestations import OpenAttestations
 from node.gossip.seen import SeenPayloads
 from node.gossip.transport import Addresses, GossipTransport, PeerId, Received, TransportStatistics
@@ -32,12 +43,22 @@ TICK_SECONDS = 1.0
 MAX_REPEATS_PER_TICK = 32
 """Keeps repeats below a third of an operator's budget at its peers (budgets.Limits.author)."""
 
+T = TypeVar("T")
+
 _log = structlog.get_logger("gossip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Service(Generic[T]):
+    """How one kind of frame is read, and who takes it."""
+
+    decode: Callable[[bytes], T]
+    take: Callable[[T, Received], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoomStatistics:
-    """What the room did since it started; `refused` by reason, in attestations."""
+    """What the room did since it started; `refused` by reason, in frames. `received` are attestations."""
 
     published: int
     repeated: int
@@ -49,7 +70,12 @@ class RoomStatistics:
 
 
 def compute_topic(network_id: NetworkId) -> str:
-    """The pubsub topic of one network."""
+    """The pubsub topic of one network, in the newest wire version."""
+    return f"tocsin/frames/2/{network_id.hex()}"
+
+
+def compute_older_topic(network_id: NetworkId) -> str:
+    """The pubsub topic of one network on which peers of wire version 1 are."""
     return f"tocsin/attest/1/{network_id.hex()}"
 
 
@@ -86,6 +112,37 @@ class GossipRoom:
         )
         self._refused: Counter[Reason] = Counter()
         self._published = self._repeated = self._received = self._duplicates = 0
+        self._services: dict[Kind, _Service[Any]] = {}
+        self.serve(Kind.ATTESTATION, decode=decode_attestation, take=self._take_attestation)
+
+    def serve(
+        self, kind: Kind, *, decode: Callable[[bytes], T], take: Callable[[T, Received], Awaitable[None]]
+    ) -> None:
+        """Hand frames of this kind, decoded, to `take`; call before `run`.
+
+        What `decode` refuses is garbage and costs its sender as such; what `take` refuses costs what
+        `faults.STRIKES` says of its reason. Neither may raise anything else. `take` should not wait for long:
+        all that peers send waits behind it. Of kinds that are spread, what was taken once does not come
+        again.
+
+        Raises ValueError for a kind that is served already.
+        """
+        if kind in self._services:
+            raise ValueError(f"kind {kind.name} is served already; one taker a kind")
+        self._services[kind] = _Service(decode=decode, take=take)
+
+    async def publish(self, kind: Kind, body: bytes) -> None:
+        """Tell every operator once; kinds in `frames.SPREAD` by pubsub too."""
+        payload = encode_frame(kind, body)
+        if kind in SPREAD:
+            await self._transport.publish(payload)
+            return
+        for peer_id in self._transport.connected:
+            await self._transport.push(peer_id, payload)
+
+    async def push(self, peer_id: PeerId, kind: Kind, body: bytes) -> None:
+        """Tell one operator, when it is connected."""
+        await self._transport.push(peer_id, encode_frame(kind, body))
 
     async def run(self, outgoing: trio.MemoryReceiveChannel[Attestation]) -> None:
         """Publish what comes from `outgoing` and deliver what peers send, until cancelled.
@@ -126,7 +183,7 @@ class GossipRoom:
         """
         self._refused[reason] += 1
         points = STRIKES.get(reason, 0)
-        sender = self._seen.sender_of(encode(attestation))
+        sender = self._seen.sender_of(_payload_of(attestation))
         if points and sender is not None:
             await self._transport.strike(sender, points, reason=reason)
 
@@ -145,7 +202,7 @@ class GossipRoom:
 
     async def _publish_all(self, outgoing: trio.MemoryReceiveChannel[Attestation]) -> None:
         async for attestation in outgoing:
-            payload = encode(attestation)
+            payload = _payload_of(attestation)
             self._open.add(
                 attestation.digest(),
                 payload,
@@ -173,39 +230,57 @@ class GossipRoom:
 
     async def _receive_all(self) -> None:
         async for received in self._transport.received:
-            if received.payload in self._seen:
-                self._duplicates += 1
-            else:
-                await self._receive(received)
+            await self._receive(received)
             await trio.lowlevel.checkpoint()
 
     async def _receive(self, received: Received) -> None:
-        """Parse one payload, and hand it on when it is a member's own."""
+        """Read one payload's envelope, pass over what was taken before, and hand it to its kind's service."""
         try:
-            attestation = decode(received.payload)
+            frame = parse_frame(received.payload)
         except Refused as error:
-            # Whatever the codec says, no honest operator sends it: it costs the same.
-            await self._refuse(received, error, points=STRIKES[Reason.MALFORMED])
+            await self._refuse(received, error, points=_price_of_garbage(error))
             return
+        payload = frame.to_bytes()
+        if payload in self._seen:
+            self._duplicates += 1
+        elif await self._serve_frame(frame, received) and frame.kind in SPREAD:
+            # Only now: what was refused may be welcome when it comes again.
+            self._seen.add(payload, received.peer_id)
+
+    async def _serve_frame(self, frame: Frame, received: Received) -> bool:
+        """Decode and hand on; whether it was taken."""
+        service = self._services.get(frame.kind)
+        if service is None:
+            unserved = Refused(Reason.UNSERVED_KIND, f"nobody here takes frames of kind {frame.kind.name}")
+            await self._refuse(received, unserved, points=0)
+            return False
         try:
-            operator = self._check_sender(attestation, received.peer_id)
-            self._incoming.send_nowait(attestation)
+            value = service.decode(frame.body)
+        except Refused as error:
+            await self._refuse(received, error, points=_price_of_garbage(error))
+            return False
+        try:
+            await service.take(value, received)
         except Refused as error:
             await self._refuse(received, error, points=STRIKES.get(error.reason, 0))
+            return False
+        return True
+
+    async def _take_attestation(self, attestation: Attestation, received: Received) -> None:
+        """Hand an attestation on when it is a member's own. Raises Refused."""
+        operator = self._check_sender(attestation, received.peer_id)
+        try:
+            self._incoming.send_nowait(attestation)
         except trio.WouldBlock:
-            full = Refused(Reason.INBOX_FULL, "the tally does not keep up; wait for the repetition")
-            await self._refuse(received, full, points=0)
-        else:
-            # Only now: what was refused may be welcome when it comes again.
-            self._seen.add(received.payload, received.peer_id)
-            self._received += 1
-            _log.info(
-                "attestation.received",
-                digest=attestation.digest(),
-                slot_id=attestation.slot_id(),
-                operator=operator.address,
-                path=received.path.value,
-            )
+            raise Refused(Reason.INBOX_FULL, "the tally does not keep up; wait for the repetition") from None
+        self._received += 1
+        _log.info(
+            "attestation.received",
+            digest=attestation.digest(),
+            slot_id=attestation.slot_id(),
+            operator=operator.address,
+            path=received.path.value,
+        )
 
     def _check_sender(self, attestation: Attestation, sender: PeerId) -> Operator:
         """The member that signed, which must be the one that sent. Raises Refused otherwise.
@@ -230,7 +305,7 @@ class GossipRoom:
     async def _refuse(self, received: Received, error: Refused, *, points: int) -> None:
         self._refused[error.reason] += 1
         _log.warning(
-            "attestation.refused",
+            "frame.refused",
             reason=error.reason.value,
             detail=error.message,
             peer_id=received.peer_id,
@@ -238,3 +313,12 @@ class GossipRoom:
         )
         if points:
             await self._transport.strike(received.peer_id, points, reason=error.reason)
+
+
+def _payload_of(attestation: Attestation) -> bytes:
+    return encode_frame(Kind.ATTESTATION, encode_attestation(attestation))
+
+
+def _price_of_garbage(error: Refused) -> int:
+    """Whatever a codec says, no honest operator sends it: it costs the same."""
+    return STRIKES[Reason.MALFORMED] if error.reason is not Reason.UNKNOWN_KIND else STRIKES[error.reason]

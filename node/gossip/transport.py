@@ -42,10 +42,14 @@ class Received:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportStatistics:
-    """What the transport did since it started; `drops` holds only reasons that occurred."""
+    """What the transport did since it started; `drops` holds only reasons that occurred.
+
+    `older` are the connected peers that speak an older wire version than this build.
+    """
 
     registered: int
     connected: tuple[PeerId, ...]
+    older: tuple[PeerId, ...]
     banned: tuple[PeerId, ...]
     sent_direct: int
     sent_pubsub: int
@@ -72,8 +76,15 @@ class GossipTransport(Protocol):
         """Peers that can be pushed to from now on; each time that one (re)connects."""
         ...
 
+    @property
+    def connected(self) -> tuple[PeerId, ...]:
+        """The operators that can be pushed to now, in order of their ids."""
+        ...
+
     async def publish(self, payload: bytes) -> None:
         """Push to every connected operator, and spread by pubsub for the others. Does not wait for peers.
+
+        A peer that speaks only wire version 1 gets the payload in that version, or not at all.
 
         Raises ValueError for a payload above the transport's limit: our own mistake, not a peer's.
         """

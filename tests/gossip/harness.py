@@ -47,6 +47,7 @@ def make_config(number: int = 0, **changes: Any) -> HostConfig:
         "listen": "/ip4/127.0.0.1/tcp/0",
         "topic": TOPIC,
         "max_payload_bytes": MAX_PAYLOAD_BYTES,
+        "max_spread_bytes": MAX_PAYLOAD_BYTES,
         "redial_first_seconds": 0.05,
         "redial_longest_seconds": 0.5,
         "higher_peer_waits_seconds": 0.5,

@@ -22,7 +22,7 @@ from consensus.errors import Broken, Reason
 from node.gossip import hardening
 from node.gossip.budgets import Limits
 from node.gossip.host import Libp2pTransport
-from node.gossip.push import PUSH_PROTOCOL, encode_frame
+from node.gossip.push import PUSH_PROTOCOLS, encode_frame
 from node.gossip.transport import PeerId
 from tests.gossip.harness import (
     ATTACKER_SEED,
@@ -219,7 +219,7 @@ async def test_control_flood_in_one_frame_is_refused(scene: Scene) -> None:
 
 
 async def test_oversized_push_frame_is_refused_before_it_is_read(scene: Scene) -> None:
-    stream = await scene.attacker.open_stream(scene.victim, PUSH_PROTOCOL)
+    stream = await scene.attacker.open_stream(scene.victim, PUSH_PROTOCOLS[2])
 
     await stream.write((MAX_PAYLOAD_BYTES + 1).to_bytes(4, "big"))
 
@@ -228,7 +228,7 @@ async def test_oversized_push_frame_is_refused_before_it_is_read(scene: Scene) -
 
 
 async def test_empty_push_frame_is_refused(scene: Scene) -> None:
-    stream = await scene.attacker.open_stream(scene.victim, PUSH_PROTOCOL)
+    stream = await scene.attacker.open_stream(scene.victim, PUSH_PROTOCOLS[2])
 
     await stream.write(bytes(4))
 
@@ -237,7 +237,7 @@ async def test_empty_push_frame_is_refused(scene: Scene) -> None:
 
 
 async def test_push_frame_that_is_never_finished_is_given_up(scene: Scene) -> None:
-    stream = await scene.attacker.open_stream(scene.victim, PUSH_PROTOCOL)
+    stream = await scene.attacker.open_stream(scene.victim, PUSH_PROTOCOLS[2])
 
     await stream.write(encode_frame(b"half of it")[:-5])
 
@@ -246,7 +246,7 @@ async def test_push_frame_that_is_never_finished_is_given_up(scene: Scene) -> No
 
 
 async def test_push_flood_over_the_authors_budget_is_dropped_and_banned(scene: Scene) -> None:
-    stream = await scene.attacker.open_stream(scene.victim, PUSH_PROTOCOL)
+    stream = await scene.attacker.open_stream(scene.victim, PUSH_PROTOCOLS[2])
 
     await _write_until_cut(stream, [encode_frame(bytes(16)) * 500 for _ in range(10)])
 
@@ -256,9 +256,9 @@ async def test_push_flood_over_the_authors_budget_is_dropped_and_banned(scene: S
 
 
 async def test_second_push_stream_of_a_peer_replaces_the_first(scene: Scene) -> None:
-    first = await scene.attacker.open_stream(scene.victim, PUSH_PROTOCOL)
+    first = await scene.attacker.open_stream(scene.victim, PUSH_PROTOCOLS[2])
     await first.write(encode_frame(b"one"))
-    second = await scene.attacker.open_stream(scene.victim, PUSH_PROTOCOL)
+    second = await scene.attacker.open_stream(scene.victim, PUSH_PROTOCOLS[2])
     await second.write(encode_frame(b"two"))
 
     await eventually(lambda: scene.victim.statistics().received_direct == 2)

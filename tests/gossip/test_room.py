@@ -9,13 +9,14 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from consensus.attestation import Attestation, encode
-from consensus.errors import Reason
+from consensus.errors import Reason, Refused
 from consensus.operators import OperatorSet
 from consensus.types import Epoch, NetworkId, OperatorIndex, Seconds
 from node.gossip import room as room_module
+from node.gossip.frames import Kind
 from node.gossip.memory import MemoryConfig, MemoryNetwork, MemoryTransport
 from node.gossip.room import GossipRoom
-from node.gossip.transport import Path, PeerId
+from node.gossip.transport import Path, PeerId, Received
 from tests.consensus.factories import (
     EXPIRES_AT,
     NETWORK_ID,
@@ -330,3 +331,83 @@ def test_repeats_stay_below_a_peers_budget() -> None:
     assert (
         room_module.MAX_REPEATS_PER_TICK * len(Path) / room_module.TICK_SECONDS < author.messages_per_second
     )
+
+
+async def test_a_kind_that_is_served_reaches_its_taker_and_what_is_taken_once_does_not_come_again(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_members(0, 1) as (first, second):
+        taken: list[tuple[bytes, PeerId]] = []
+
+        async def take(body: bytes, received: Received) -> None:
+            taken.append((body, received.peer_id))
+
+        second.room.serve(Kind.RETRACTION, decode=bytes.upper, take=take)
+        await first.room.publish(Kind.RETRACTION, b"body")
+        await wait_all_tasks_blocked()
+
+        assert taken == [(b"BODY", peer(0))]
+        assert second.room.statistics().duplicates == 1
+
+
+async def test_a_kind_that_is_not_spread_is_pushed_alone(autojump_clock: MockClock) -> None:
+    async with open_members(0, 1) as (first, second):
+        taken: list[Path] = []
+
+        async def take(_body: bytes, received: Received) -> None:
+            taken.append(received.path)
+
+        second.room.serve(Kind.EVIDENCE, decode=bytes, take=take)
+        await first.room.publish(Kind.EVIDENCE, b"body")
+        await wait_all_tasks_blocked()
+
+        assert taken == [Path.DIRECT]
+
+
+async def test_what_a_taker_refuses_costs_what_its_reason_costs_and_may_come_again(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_members(0, 1) as (first, second):
+
+        async def refuse(_body: bytes, _received: Received) -> None:
+            raise Refused(Reason.BAD_SIGNATURE, "not signed")
+
+        second.room.serve(Kind.RETRACTION, decode=bytes, take=refuse)
+        await first.room.publish(Kind.RETRACTION, b"body")
+        await wait_all_tasks_blocked()
+        assert second.refused(Reason.BAD_SIGNATURE) == 2
+        assert second.room.statistics().transport.banned == ()
+
+        await first.room.publish(Kind.RETRACTION, b"body")
+        await wait_all_tasks_blocked()
+        assert second.room.statistics().transport.banned == (peer(0),)
+
+
+async def test_a_kind_that_nobody_serves_is_counted_and_costs_nothing(autojump_clock: MockClock) -> None:
+    async with open_members(0, 1) as (first, second):
+        for number in range(50):
+            await first.room.publish(Kind.EVIDENCE, bytes([number]))
+        await wait_all_tasks_blocked()
+
+        assert second.refused(Reason.UNSERVED_KIND) == 50
+        assert second.room.statistics().transport.banned == ()
+
+
+async def test_a_kind_that_does_not_exist_is_counted_and_costs(autojump_clock: MockClock) -> None:
+    async with open_members(0, 1) as (first, second):
+        for _ in range(20):
+            await first.transport.push(peer(1), b"\x93\x02\x63\x90")
+        await wait_all_tasks_blocked()
+
+        assert second.refused(Reason.UNKNOWN_KIND) >= 10
+        assert second.room.statistics().transport.banned == (peer(0),)
+
+
+async def test_a_kind_has_one_taker(autojump_clock: MockClock) -> None:
+    async with open_members(0) as (first,):
+
+        async def take(_body: bytes, _received: Received) -> None:
+            return
+
+        with pytest.raises(ValueError, match="served already"):
+            first.room.serve(Kind.ATTESTATION, decode=bytes, take=take)

@@ -11,7 +11,7 @@ from consensus.errors import Reason
 from consensus.operators import OperatorSet
 from consensus.types import OperatorIndex, Seconds
 from node.gossip.host import Libp2pTransport, addresses_by_peer
-from node.gossip.push import PUSH_PROTOCOL, encode_frame
+from node.gossip.push import PUSH_PROTOCOLS, encode_frame
 from node.gossip.room import GossipRoom
 from tests.consensus.factories import (
     NETWORK_ID,
@@ -81,7 +81,7 @@ async def _open_nodes(
 async def _push(attacker: Attacker, victim: Libp2pTransport, payloads: list[bytes]) -> None:
     """Push as a registered operator would, until the victim cuts us off."""
     await attacker.connect(victim)
-    stream = await attacker.open_stream(victim, PUSH_PROTOCOL)
+    stream = await attacker.open_stream(victim, PUSH_PROTOCOLS[2])
     for payload in payloads:
         try:
             await stream.write(encode_frame(payload))
