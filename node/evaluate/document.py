@@ -169,8 +169,7 @@ def read_document(content: bytes, *, file: str = "") -> Node:
     except UnicodeDecodeError as error:
         raise _refusal(start, f"byte {error.start} is not UTF-8; save the file as UTF-8") from None
     try:
-        _require_plain(text, file)
-        root = yaml.compose(text, Loader=yaml.BaseLoader)
+        root = _compose(text, file)
     except yaml.MarkedYAMLError as error:
         place = _place(error.problem_mark, file) if error.problem_mark else start
         raise _refusal(place, f"this is not YAML: {error.problem}") from None
@@ -183,34 +182,56 @@ def read_document(content: bytes, *, file: str = "") -> Node:
     )
 
 
-def _require_plain(text: str, file: str) -> None:
-    """Refuse, event by event and so in bounded memory, what must not even be composed into a tree."""
-    nodes = depth = documents = 0
-    for event in yaml.parse(text, Loader=yaml.BaseLoader):
-        place = _place(event.start_mark, file) if event.start_mark else Place(file=file, line=1, column=1)
+def _compose(text: str, file: str) -> yaml.Node | None:
+    loader = _PlainLoader(text, file)
+    try:
+        return loader.get_single_node()
+    finally:
+        loader.dispose()
+
+
+class _PlainLoader(yaml.BaseLoader):
+    """Composes the tree, and refuses event by event what must not be in it: in bounded memory."""
+
+    def __init__(self, text: str, file: str) -> None:
+        super().__init__(text)
+        self._file = file
+        self._nodes = self._depth = self._documents = 0
+
+    def get_event(self) -> yaml.Event | None:
+        event: yaml.Event | None = super().get_event()  # type: ignore[no-untyped-call]
+        if event is not None:
+            self._require_plain(event)
+        return event
+
+    def _require_plain(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                raise _refusal(
-                    place, "a second document starts here; write one policy per file, without `---`"
+            self._documents += 1
+            if self._documents > 1:
+                raise self._refusal(
+                    event, "a second document starts here; write one policy per file, without `---`"
                 )
-        if not isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
-            continue
         if isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-            continue
-        nodes += 1
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise _refusal(place, "anchors and aliases (&, *) are not read; write the value out")
+            self._depth -= 1
+        if not isinstance(event, yaml.NodeEvent):
+            return
+        self._nodes += 1
+        self._depth += isinstance(event, yaml.CollectionStartEvent)
+        if isinstance(event, yaml.AliasEvent) or event.anchor:
+            raise self._refusal(event, "anchors and aliases (&, *) are not read; write the value out")
         tag = getattr(event, "tag", None)
         if tag:
-            raise _refusal(place, f"tags are not read; write the value without {tag}")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        if nodes > MAX_DOCUMENT_NODES:
-            raise _refusal(place, f"more than {MAX_DOCUMENT_NODES} values; split the policy")
-        if depth > MAX_DOCUMENT_DEPTH:
-            raise _refusal(place, f"nested deeper than {MAX_DOCUMENT_DEPTH} levels; a policy needs five")
+            raise self._refusal(event, f"tags are not read; write the value without {tag}")
+        if self._nodes > MAX_DOCUMENT_NODES:
+            raise self._refusal(event, f"more than {MAX_DOCUMENT_NODES} values; split the policy")
+        if self._depth > MAX_DOCUMENT_DEPTH:
+            raise self._refusal(event, f"nested deeper than {MAX_DOCUMENT_DEPTH} levels; a policy needs five")
+
+    def _refusal(self, event: yaml.Event, message: str) -> DocumentRefused:
+        mark = event.start_mark
+        return _refusal(
+            _place(mark, self._file) if mark else Place(file=self._file, line=1, column=1), message
+        )
 
 
 class _Converter:
