@@ -67,7 +67,7 @@ def _connect(stack: ExitStack, scheduler: str | None, *, workers: int) -> Any:
     import dask
     import distributed
 
-    stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}))
+    stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": DEATHS - 1}))
     if scheduler is None:
         cluster = distributed.LocalCluster(
             n_workers=workers,

@@ -205,21 +205,21 @@ def done_in(checkpoint: Path) -> int:
 
 
 def test_a_backtest_killed_midway_goes_on_and_prints_the_same(tmp_path: Path) -> None:
-    history = record(tmp_path, robbed_history(1_200))
+    history = record(tmp_path, robbed_history(600))
     archive, folder = tmp_path / "Vault.zip", tmp_path / "checkpoints"
     checkpoint = folder / "Vault.checkpoint.json"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     first = subprocess.Popen(command(archive, folder, 5), env=environment, stdout=subprocess.PIPE)
-    while first.poll() is None and done_in(checkpoint) < 700:
+    while first.poll() is None and done_in(checkpoint) < 100:
         time.sleep(0.005)  # another process offers nothing to wait on but another look
     first.send_signal(signal.SIGKILL)
     printed, _ = first.communicate()
     assert (first.returncode, printed) == (-signal.SIGKILL, b""), "it ended before it was killed"
-    assert 700 <= done_in(checkpoint) < 1_201
+    assert 100 <= done_in(checkpoint) < 601
 
     second = subprocess.run(command(archive, folder, 500), env=environment, capture_output=True, check=True)
 
     resumed = json.loads(second.stdout)
     untimed = {"seconds": 0, "transactions_per_second": None}
     assert resumed | untimed == timeless(play(history)) | untimed
-    assert done_in(checkpoint) == 1_201
+    assert done_in(checkpoint) == 601

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from functools import cache
 
 import trio
 
@@ -35,6 +36,7 @@ def _condition(number: int) -> str:
     return _SHAPES[number % len(_SHAPES)].format(a=a, b=b, c=c)
 
 
+@cache
 def make_policy() -> Policy:
     """1,000 rules of five shapes over 200 signals."""
     signals = "".join(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ TRANSFER_TOPIC = keccak256(b"Transfer(address,address,uint256)")
 Q112 = 2**112
 
 
+@cache
 def make_policy(entry: str) -> Policy:
     """The default policy with one more signal, called it."""
     return parse_policy(
