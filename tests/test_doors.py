@@ -22,7 +22,7 @@ DOORS: dict[str, set[str]] = {
     "node.nesting": set(),
     "node.chain": {"consensus", "node.nesting"},
     "node.observe": {"consensus", "node.chain", "node.trace", "node.bridge", "node.pending"},
-    "node.simulate": {"consensus", "node.chain", "node.trace", "node.pending"},
+    "node.simulate": {"consensus", "node.chain", "node.trace", "node.pending", "node.observe"},
     "node.evaluate": {"consensus"},
     "node.detect": {"consensus", "node.trace", "node.bridge", "node.pending", "node.evaluate"},
     "node.attest": {"consensus", "node.store", "node.private_files", "node.nesting"},
@@ -114,6 +114,14 @@ NARROW: dict[tuple[str, str], set[str]] = {
     ("node.cli", "node.devnet"): {"node.devnet.demo"},
     ("node.cli", "node.evaluate"): {"node.evaluate.policy"},
     ("node.backtest", "node.observe"): {"node.observe.history"},
+    ("node.simulate", "node.observe"): {  # how a node's traces are read
+        "node.observe.call_trees",
+        "node.observe.execution",
+        "node.observe.step_logs",
+        "node.observe.traces",
+        "node.observe.transfers",
+        "node.observe.usable",
+    },
     ("node.detect", "node.evaluate"): {
         "node.evaluate.document",
         "node.evaluate.includes",

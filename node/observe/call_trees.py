@@ -18,7 +18,9 @@ from typing import Final
 
 import msgspec
 
-from node.chain.parse import quantity
+from consensus.fields import address_from_bytes
+from consensus.types import Address
+from node.chain.parse import octets, quantity
 from node.chain.request import Json
 from node.observe.execution import CONSTRUCTOR, SELFDESTRUCT, Call
 from node.trace import BORROWED_CODE, Account, CallKind
@@ -42,6 +44,13 @@ _CREATIONS: Final = frozenset({CallKind.CREATE, CallKind.CREATE2})
 _PARITY_KINDS: Final = {kind.lower(): value for kind, value in _GETH_KINDS.items()}
 
 
+class _GethLog(msgspec.Struct):
+    address: str
+    topics: list[str]
+    data: str = "0x"
+    position: str = "0x0"
+
+
 class _GethCall(msgspec.Struct):
     type: str
     sender: str = msgspec.field(name="from")
@@ -50,6 +59,7 @@ class _GethCall(msgspec.Struct):
     value: str | None = None
     error: str | None = None
     calls: list[_GethCall] | None = None
+    logs: list[_GethLog] | None = None
 
 
 class _GethRow(msgspec.Struct):
@@ -128,6 +138,15 @@ class _ParityRow(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallLog:
+    """An event that a call emitted, of a transaction that no block holds."""
+
+    address: Address
+    topics: tuple[bytes, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionCalls:
     """One transaction's tree."""
 
@@ -143,6 +162,15 @@ def parse_call_tracer(answer: Json, transactions: Sequence[str]) -> tuple[Transa
         TransactionCalls(hash=transaction, root=_geth_tree(row.result))
         for row, transaction in zip(rows, transactions, strict=True)
     )
+
+
+def parse_called(answer: Json, name: str) -> tuple[TransactionCalls, tuple[CallLog, ...], str | None]:
+    """`debug_traceCall` with the callTracer and its logs: the tree, the events of calls that did not fail in
+    their order, and how the call failed if it did. `name` is the transaction's hash."""
+    row = msgspec.convert(answer, _GethCall)
+    if row.to is None and row.error is None:
+        raise ValueError("a creation without the address of what it created")
+    return TransactionCalls(hash=name, root=_geth_tree(row)), _geth_logs(row), row.error
 
 
 def parse_call_program(answer: Json, transactions: Sequence[str]) -> tuple[TransactionCalls, ...]:
@@ -253,6 +281,30 @@ def _geth_tree(row: _GethCall) -> Call:
             count += 1
         _require_bounded(count, depth)
     return root
+
+
+def _geth_logs(root: _GethCall) -> tuple[CallLog, ...]:
+    """An event stands before the calls at and after its position, and after those before it."""
+    logs: list[CallLog] = []
+    waiting: list[_GethCall | _GethLog] = [root]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, _GethLog):
+            logs.append(
+                CallLog(
+                    address=address_from_bytes(octets(item.address, 20)),
+                    topics=tuple(octets(topic, 32) for topic in item.topics),
+                    data=octets(item.data),
+                )
+            )
+        elif item.error is None:
+            inside: list[tuple[int, int, _GethCall | _GethLog]] = [
+                (quantity(log.position), 0, log) for log in item.logs or ()
+            ]
+            inside += [(place, 1, call) for place, call in enumerate(item.calls or ())]
+            inside.sort(key=lambda each: each[:2])
+            waiting.extend(each for _, _, each in reversed(inside))
+    return tuple(logs)
 
 
 def _geth_call(row: _GethCall) -> Call:

@@ -19,12 +19,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-import msgspec
 import structlog
 
 from consensus.errors import Reason, Refused, Unavailable
@@ -32,7 +31,7 @@ from consensus.fields import keccak256
 from consensus.types import Address, ChainId
 from node.chain.endpoint import EndpointClient, EndpointFailed, EndpointHealth
 from node.chain.reader import ChainReader
-from node.chain.request import METHOD_NOT_FOUND, Json, RpcFault, RpcRequest, Unusable
+from node.chain.request import Json, RpcFault, RpcRequest, Unusable
 from node.chain.rpc import RpcPool
 from node.chain.types import BlockRef
 from node.observe.call_trees import (
@@ -52,21 +51,11 @@ from node.observe.step_logs import (
     parse_vm_trace,
 )
 from node.observe.transfers import TRANSFER, transfers_by_transaction
+from node.observe.usable import is_not_served, read_usable, usable_request
 from node.trace import Account, TransactionTrace
 
 MAX_WATCHED: Final = 1_024
 MAX_TRANSACTIONS: Final = 10_000  # of one block, as in a recorded history
-
-# What nodes say of a method that they know and do not serve.
-_NOT_SERVED: Final = (
-    "not supported",
-    "unsupported",
-    "not enabled",
-    "disabled",
-    "not allowed",
-    "does not exist",
-)
-_NOT_SERVED_CODES: Final = frozenset({METHOD_NOT_FOUND, -32004})
 
 T = TypeVar("T")
 _log = structlog.get_logger("observe")
@@ -221,9 +210,9 @@ class TraceReader:
         for each in calls:
             if touches(each.root, self.watched) and not each.root.has_failed:
                 steps = await self._first(client, _STEPS, _ways_to_steps(ref, each))
-                _usable(lambda each=each, steps=steps: attach_steps(each.root, steps))  # type: ignore[misc]
+                read_usable(lambda each=each, steps=steps: attach_steps(each.root, steps))  # type: ignore[misc]
                 has_asked_by_hash = True
-            seen.append((each.hash, _usable(lambda each=each: outline(each.root, self.watched))))  # type: ignore[misc]
+            seen.append((each.hash, read_usable(lambda each=each: outline(each.root, self.watched))))  # type: ignore[misc]
         if has_asked_by_hash:
             # a transaction's steps are asked for by its hash, which a reorg may move to another block
             (still,) = await _ask(client, _canonical(ref))
@@ -242,7 +231,7 @@ class TraceReader:
         for way in sorted(ways, key=lambda way: way.name != last):
             try:
                 (answer,) = await client.ask((way.request,))
-                if isinstance(answer, RpcFault) and _is_not_served(answer):
+                if isinstance(answer, RpcFault) and is_not_served(answer):
                     said.append(f"{way.name}: not served ({answer})")
                     continue
                 is_served = True
@@ -300,7 +289,7 @@ def _ways_to_calls(
     return (
         _Way(
             name="callTracer",
-            request=_request(
+            request=usable_request(
                 "debug_traceBlockByHash",
                 (block_hash, {"tracer": "callTracer"}),
                 lambda answer: parse_call_tracer(answer, transactions),
@@ -308,7 +297,7 @@ def _ways_to_calls(
         ),
         _Way(
             name="call program",
-            request=_request(
+            request=usable_request(
                 "debug_traceBlockByHash",
                 (block_hash, {"tracer": CALL_PROGRAM}),
                 lambda answer: parse_call_program(answer, transactions),
@@ -316,7 +305,7 @@ def _ways_to_calls(
         ),
         _Way(
             name="trace_block",
-            request=_request(
+            request=usable_request(
                 "trace_block",
                 (hex(ref.number),),
                 lambda answer: parse_trace_block(answer, transactions, block_hash),
@@ -336,15 +325,17 @@ def _ways_to_steps(ref: BlockRef, of: TransactionCalls) -> tuple[_Way[tuple[Step
     return (
         _Way(
             name="program",
-            request=_request("debug_traceTransaction", (of.hash, {"tracer": STEP_PROGRAM}), parse_program),
+            request=usable_request(
+                "debug_traceTransaction", (of.hash, {"tracer": STEP_PROGRAM}), parse_program
+            ),
         ),
         _Way(
             name="structLogs",
-            request=_request("debug_traceTransaction", (of.hash, plain), parse_struct_logs),
+            request=usable_request("debug_traceTransaction", (of.hash, plain), parse_struct_logs),
         ),
         _Way(
             name="vmTrace",
-            request=_request(
+            request=usable_request(
                 "trace_replayTransaction",
                 (of.hash, ["vmTrace"]),
                 lambda answer: parse_vm_trace(answer, of.root),
@@ -352,7 +343,7 @@ def _ways_to_steps(ref: BlockRef, of: TransactionCalls) -> tuple[_Way[tuple[Step
         ),
         _Way(
             name="vmTrace of the block",
-            request=_request(
+            request=usable_request(
                 "trace_replayBlockTransactions",
                 (hex(ref.number), ["vmTrace"]),
                 lambda answer: parse_vm_trace(find_replayed(answer, of.hash), of.root),
@@ -376,7 +367,7 @@ def _block(ref: BlockRef) -> RpcRequest[tuple[str, ...]]:
             raise ValueError("a transaction is in the block twice")
         return hashes
 
-    return _request("eth_getBlockByHash", (block_hash, False), parse)
+    return usable_request("eth_getBlockByHash", (block_hash, False), parse)
 
 
 def _canonical(ref: BlockRef) -> RpcRequest[bool]:
@@ -385,31 +376,9 @@ def _canonical(ref: BlockRef) -> RpcRequest[bool]:
     def parse(answer: Json) -> bool:
         return isinstance(answer, dict) and parse_hash(answer.get("hash")) == f"0x{ref.hash.hex()}"
 
-    return _request("eth_getBlockByNumber", (hex(ref.number), False), parse)
+    return usable_request("eth_getBlockByNumber", (hex(ref.number), False), parse)
 
 
 async def _ask(client: EndpointClient, request: RpcRequest[T]) -> tuple[T]:
     (answer,) = await client.ask((request,))
     return (request.parse(answer),)
-
-
-def _request(method: str, params: tuple[Json, ...], parse: Callable[[Json], T]) -> RpcRequest[T]:
-    def parse_usable(answer: Json | RpcFault) -> T:
-        if isinstance(answer, RpcFault):
-            raise Unusable(f"answered {answer}")
-        return _usable(lambda: parse(answer))
-
-    return RpcRequest(method=method, params=params, parse=parse_usable)
-
-
-def _usable(parse: Callable[[], T]) -> T:
-    """What a parser returns; what it refuses makes the endpoint's answer unusable."""
-    try:
-        return parse()
-    except (ValueError, TypeError, RecursionError, OverflowError, msgspec.MsgspecError) as error:
-        raise Unusable(f"answered what is no trace ({str(error)[:200]})") from None
-
-
-def _is_not_served(fault: RpcFault) -> bool:
-    said = fault.message.lower()
-    return fault.code in _NOT_SERVED_CODES or any(words in said for words in _NOT_SERVED)

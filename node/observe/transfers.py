@@ -8,9 +8,10 @@ amount; so have tokens of older makes other shapes. What has not the shape of ER
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from consensus.fields import keccak256
+from consensus.types import Address
 from node.chain.types import Log
 from node.trace import ZERO_ACCOUNT, Account, Token, TokenUnits, Transfer
 
@@ -19,7 +20,18 @@ TRANSFER: Final = keccak256(b"Transfer(address,address,uint256)")
 _TOPICS, _WORD, _PADDING = 3, 32, bytes(12)
 
 
-def read_transfer(log: Log) -> Transfer | None:
+class Event(Protocol):
+    """What is needed of an event: a block's `Log`, or one that a simulated transaction would emit."""
+
+    @property
+    def address(self) -> Address: ...
+    @property
+    def topics(self) -> tuple[bytes, ...]: ...
+    @property
+    def data(self) -> bytes: ...
+
+
+def read_transfer(log: Event) -> Transfer | None:
     """The transfer that an event tells of; None where it is no ERC-20 transfer."""
     if len(log.topics) != _TOPICS or log.topics[0] != TRANSFER or len(log.data) != _WORD:
         return None
@@ -42,12 +54,13 @@ def transfers_by_transaction(
     found: dict[str, tuple[Transfer, ...]] = {}
     for log in logs:
         transfer = read_transfer(log)
-        if transfer is not None and _counts(transfer, watched):
+        if transfer is not None and counts(transfer, watched):
             of = f"0x{log.transaction_hash.hex()}"
             found[of] = (*found.get(of, ()), transfer)
     return found
 
 
-def _counts(transfer: Transfer, watched: frozenset[Account]) -> bool:
+def counts(transfer: Transfer, watched: frozenset[Account]) -> bool:
+    """Whether a transfer has to do with the watched contracts."""
     ends = {transfer.sender, transfer.receiver}
     return not watched.isdisjoint(ends) or (Account(transfer.token) in watched and ZERO_ACCOUNT in ends)

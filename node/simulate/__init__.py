@@ -6,6 +6,9 @@
     worker     the process: reads a task a line, writes an answer a line
     outcome    what crosses between the two
     simulator  starts the process, gives it work, ends it when it takes too long
+    holdings   whose balances are told, by either simulator
+    trace_call a node's `debug_traceCall` instead of the process: the tree of calls too
+    fallback   the second where the first has no answer
 
 The process is there for three reasons. pyrevm keeps Python's lock while it runs and fetches state while it
 runs, so that a thread would stop the watcher that is to answer it; only a process can be ended in the middle

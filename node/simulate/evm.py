@@ -24,6 +24,14 @@ from typing import Any, Final
 from pyrevm import EVM, BlockEnv, CfgEnv, Env
 
 from node.pending import NATIVE
+from node.simulate.holdings import (
+    ASKER,
+    BALANCE_GAS,
+    MAX_HOLDINGS,
+    choose_holdings,
+    encode_balance_of,
+    side_of_sender,
+)
 from node.simulate.outcome import (
     Answer,
     Held,
@@ -37,14 +45,9 @@ from node.simulate.outcome import (
 )
 
 SPECIFICATION: Final = "CANCUN"
-MAX_HOLDINGS: Final = 64
-"""Balances that are asked for beside those of the policy's tokens; what moves more is unknown."""
 MAX_TOUCHED: Final = 4_096
-BALANCE_GAS: Final = 300_000
 TRANSFER: Final = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 
-_BALANCE_OF: Final = bytes.fromhex("70a08231")
-_ASKER: Final = "0x" + "00" * 20
 _STORAGE: Final = re.compile(
     r"StorageChange \{ address: (0x[0-9a-f]{40}), key: (\d+), had_value: (None|Some\(\d+\)) \}"
 )
@@ -107,7 +110,12 @@ class Evm:
             logs = ended.result.logs if ended.result.is_success else ()
             moved = [*_transfers(logs), *_coin(journal)]
             touched = [each for each in _storage(journal) if each[0] in set(task.watched)]
-            named, found = _holdings(task, moved, ended.created)
+            named, found = choose_holdings(
+                moved,
+                watched=task.watched,
+                tokens=task.tokens,
+                sender_side=side_of_sender(task.sender, task.to, ended.created, watched=task.watched),
+            )
             if len(found) > MAX_HOLDINGS or len(touched) > MAX_TOUCHED:
                 return Unknown(
                     why=f"it moves {len(found)} balances and touches {len(touched)} words, read are "
@@ -186,9 +194,9 @@ class Evm:
     def _held(self, token: str, holder: str) -> int | None:
         if token == NATIVE:
             return int(self._ask(partial(self._evm.get_balance, holder)))
-        call = _BALANCE_OF + bytes.fromhex(holder[2:]).rjust(32, b"\0")
+        call = encode_balance_of(holder)
         try:
-            returned = self._evm.message_call(_ASKER, token, calldata=call, gas=BALANCE_GAS, is_static=True)
+            returned = self._evm.message_call(ASKER, token, calldata=call, gas=BALANCE_GAS, is_static=True)
         except RuntimeError as error:
             if self._evm.result is None:
                 raise StateMissing(str(error)[:400]) from error
@@ -200,28 +208,6 @@ class Evm:
             return question()
         except RuntimeError as error:
             raise StateMissing(str(error)[:400]) from error
-
-
-def _holdings(
-    task: RunTask, moved: Iterable[Moved], created: str | None
-) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Whose balances are asked for: of the tokens that the policy names, and then of others that moved."""
-    theirs = _side_of_sender(task, created)
-    named = {(token, holder): None for token in (NATIVE, *task.tokens) for holder in task.watched}
-    named |= {(NATIVE, holder): None for holder in theirs}
-    parties = {*task.watched, *theirs}
-    found = {
-        (each.token, holder): None
-        for each in moved
-        for holder in (each.sender, each.receiver)
-        if holder in parties and each.units and (each.token, holder) not in named
-    }
-    return list(named), list(found)
-
-
-def _side_of_sender(task: RunTask, created: str | None) -> list[str]:
-    sides = (task.sender, task.to if task.to not in task.watched else None, created)
-    return [each for each in dict.fromkeys(sides) if each is not None]
 
 
 def _transfers(logs: Iterable[Any]) -> list[Moved]:

@@ -14,10 +14,10 @@ import trio
 
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.types import BlockNumber, ChainId, Seconds
-from node.pending import NATIVE, HoldingChange, PendingTransaction, Simulation
+from node.pending import NATIVE, PendingTransaction, Simulation
+from node.simulate.holdings import find_changes, require_told
 from node.simulate.outcome import (
     Answer,
-    Held,
     NotLetIn,
     Opened,
     OpenTask,
@@ -60,6 +60,8 @@ class Limits:
     open_seconds: float = 20.0
     """For a process to start and load a block's state."""
     memory_bytes: int = 2 * 2**30
+    trace_seconds: float = 10.0
+    """For a node to trace it, all questions together."""
     misses: int = 512
     """Values that are fetched for one transaction; an account is three."""
 
@@ -158,7 +160,11 @@ class ProcessSimulator:
             self._counts.unknown += 1
             why = answer.why if isinstance(answer, Unknown) else "the worker answered something else"
             raise Unavailable(f"what {transaction.hash} does cannot be told: {why}")
-        self._require_told(answer, transaction)
+        try:
+            require_told(answer.held, transaction.hash, tokens=self._tokens, watched=self._watched)
+        except Unavailable:
+            self._counts.unknown += 1
+            raise
         self._counts.simulated += 1
         self.last_seconds = answer.seconds
         return self._read(transaction, answer, block)
@@ -247,17 +253,6 @@ class ProcessSimulator:
         line, _, self._unread = self._unread.partition(b"\n")
         return line
 
-    def _require_told(self, outcome: Outcome, transaction: PendingTransaction) -> None:
-        """A token that the policy names, or that answered before, must say what the watched hold."""
-        for each in outcome.held:
-            is_of_ours = each.token in self._tokens or each.before is not None
-            if each.holder in self._watched and is_of_ours and None in (each.before, each.after):
-                self._counts.unknown += 1
-                raise Unavailable(
-                    f"what {transaction.hash} does cannot be told: token {each.token} does not say what "
-                    f"{each.holder} holds"
-                )
-
     def _read(self, transaction: PendingTransaction, outcome: Outcome, block: NextBlock) -> Simulation:
         created = None if outcome.created is None else Account(outcome.created)
         sides = {transaction.sender, transaction.to, created} - set(self._watched)
@@ -283,8 +278,8 @@ class ProcessSimulator:
                 ),
             ),
             is_nested=False,
-            changes=_changes(outcome.held, set(self._watched)),
-            profit=_changes(outcome.held, {each for each in sides if each is not None}),
+            changes=find_changes(outcome.held, set(self._watched)),
+            profit=find_changes(outcome.held, {each for each in sides if each is not None}),
         )
 
     def _frames(self, transaction: PendingTransaction, outcome: Outcome) -> tuple[CallFrame, ...]:
@@ -327,16 +322,3 @@ async def open_simulator(
         finally:
             await simulator.close()
             nursery.cancel_scope.cancel()
-
-
-def _changes(held: Sequence[Held], holders: set[Account]) -> tuple[HoldingChange, ...]:
-    return tuple(
-        HoldingChange(
-            holding=(Token(Account(each.token)), Account(each.holder)), before=each.before, after=each.after
-        )
-        for each in held
-        if each.holder in holders
-        and each.before is not None
-        and each.after is not None
-        and each.before != each.after
-    )
