@@ -8,9 +8,9 @@ from pathlib import Path
 import trio
 from click.testing import CliRunner, Result
 
-from node.cli import cli
 from node.chain.rpc import open_pool
 from node.chain.types import Endpoint
+from node.cli import cli
 from node.devnet.anvil import Mining, running_anvil
 from tests.evaluate.policies import POOL, TOKEN, make_policy_text
 
