@@ -102,6 +102,7 @@ class Reason(StrEnum):
     WRONG_CHAIN = "wrong_chain", "a block of another chain than the policy's source chain"
     WRONG_POLICY = "wrong_policy", "a question about another policy than this engine evaluates"
     UNKNOWN_RULE = "unknown_rule", "a rule that the policy does not have"
+    ANCHOR_ORPHANED = "anchor_orphaned", "the alert's block is not of its chain any more, by our own view"
     ANCHOR_MISMATCH = "anchor_mismatch", "the block at the anchor's hash is not the one that was named"
 
     # --- recorded histories and what detectors learn from them
@@ -134,6 +135,15 @@ class Reason(StrEnum):
 
     # --- journal and keys
     SLOT_ALREADY_SIGNED = "slot_already_signed", "our own key has signed another alert for this slot"
+    HANDOVER_ALREADY_SIGNED = (
+        "handover_already_signed",
+        "our own key has signed another successor of this epoch",
+    )
+    BELOW_WATERMARK = (
+        "below_watermark",
+        "a block at or below which this journal, moved or restored, may lack rows",
+    )
+    SIGNED_ELSEWHERE = "signed_elsewhere", "our own key has signed what our journal did not know of"
     STORE_MISSING = "store_missing", "a store that must exist does not"
     STORE_EXISTS = "store_exists", "a store or keystore is already there and is not overwritten"
     STORE_LOCKED = "store_locked", "another process has the store open"

@@ -20,14 +20,15 @@ from dataclasses import dataclass
 import structlog
 import trio
 
-from consensus.alert import Alert, compute_network_id
+from consensus.alert import Alert, Slot, compute_network_id
 from consensus.attestation import Attestation
 from consensus.certificate import Certificate
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.tally import Tally
-from consensus.types import Address, BlockHash, ChainId, Seconds
+from consensus.types import Address, BlockHash, BlockNumber, ChainId, Seconds
+from node.attest.door import SigningDoor
 from node.attest.journal import open_journal
-from node.attest.room import sign_alerts
+from node.attest.room import SigningRoom
 from node.attest.signer import Signer
 from node.chain.clock import HeadClock
 from node.chain.contracts import Registry
@@ -100,6 +101,8 @@ async def run_watcher(config: Config) -> None:
         journal = await stack.enter_async_context(
             open_journal(config.data_directory / JOURNAL_FILE, keys.bls.public_key())
         )
+        for cause in await journal.causes():
+            _log.warning("journal.armed", detail=cause, watermarks=await journal.watermarks())
         chains = {
             each.chain_id: await stack.enter_async_context(
                 _open_chain(each, keys, config.rpc_timeout_seconds)
@@ -142,7 +145,7 @@ async def _run_rooms(
     home: _Chain,
     engines: tuple[Engine, ...],
     members: Members,
-    signer: Signer,
+    signer: SigningDoor,
     transport: GossipTransport,
     addresses: Mapping[PeerId, Addresses],
 ) -> None:
@@ -206,12 +209,15 @@ async def _run_rooms(
             return False
         return True
 
+    first_heads: dict[ChainId, BlockNumber] = {}
+
     async def follow(chain: _Chain, heads_in: trio.MemorySendChannel[BlockView]) -> None:
         events_in, events = trio.open_memory_channel[HeadEvent](HEADS)
         epochs_are_due = False
         nursery.start_soon(chain.follower.follow, events_in)
         async for event in events:
             chain.clock.advance(event.ref)
+            first_heads.setdefault(event.ref.chain_id, event.ref.number)
             _log.info(
                 "head.seen", chain_id=event.ref.chain_id, block_number=event.ref.number, kind=event.kind
             )
@@ -237,8 +243,23 @@ async def _run_rooms(
 
     async def sign() -> None:
         doors = (incoming_in, outgoing_in)  # our own tally first: a lone quorum needs no network
-        raised = tallying.raised_here
-        await sign_alerts(alerts, signer=signer, index_of=members.index_of, raised=raised, to=doors)
+        await signing.run(alerts, doors)
+
+    def is_orphaned(slot: Slot) -> bool:
+        return chains[slot.source_chain_id].follower.orphans.has_left(slot.anchor_number, slot.anchor_hash)
+
+    def raise_again(alert: Alert) -> None:
+        evaluation[alert.slot.source_chain_id].forget(alert.slot_id())
+
+    signing = SigningRoom(
+        signer,
+        index_of=members.index_of,
+        raised=tallying.raised_here,
+        since=first_heads.__getitem__,
+        is_orphaned=is_orphaned,
+        now=chain_time,
+        dropped=raise_again,
+    )
 
     async def report_effects() -> None:
         async for effect in effects:

@@ -19,11 +19,13 @@ from typing import Final, TypeVar
 
 import trio
 
-from consensus.errors import Broken, Reason, Refused
+from consensus.errors import Broken, Reason, Refused, Unavailable
 from node.private_files import PRIVATE_FILE_MODE
 
 _Result = TypeVar("_Result")
 
+_NO_SPACE: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
+"""A full disk, or a quota: SQLite took the transaction back, and the next one may find room."""
 
 _WHAT_TO_DO: Final = (
     "Restore only a copy that was made after the last signature; where there is none, make new keys. Never "
@@ -33,12 +35,17 @@ _WHAT_TO_DO: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """A room's tables; `application_id` tells its files from all others, `version` from its own past."""
+    """A room's tables; `application_id` tells its files from all others, `version` from its own past.
+
+    `upgrade` turns a store of the version before into one of this, within the transaction that says so; None
+    where there was no other.
+    """
 
     name: str
     application_id: int
     version: int
     statements: tuple[str, ...]
+    upgrade: Callable[[sqlite3.Connection], None] | None = None
 
 
 class Store:
@@ -56,8 +63,9 @@ class Store:
     async def transact(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
         """Run `work` in one transaction; when this returns, what it wrote is on the disk.
 
-        What `work` raises undoes the transaction and is raised here. A database that cannot write raises
-        `Broken`.
+        What `work` raises undoes the transaction and is raised here. Where there is no space, that is
+        `Unavailable`: nothing was written, and the store can be used again. A database that cannot write for
+        any other reason raises `Broken`.
         A cancellation takes effect before the work starts or after it is on the disk, never between.
         """
         async with self._turn:
@@ -74,6 +82,11 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) in _NO_SPACE:
+                raise Unavailable(
+                    f"{self._path} could not be written ({error}): no space is left for it. Make room on its "
+                    "disk, or raise the quota; nothing is lost, and writing goes on by itself"
+                ) from error
             raise Broken(
                 f"{self._path} could not be written ({error}); nothing may be built on it. Check the disk's "
                 "space and health, then start again"
@@ -143,6 +156,8 @@ def _connect(path: Path, schema: Schema, *, is_new: bool) -> sqlite3.Connection:
         _take(connection)
         if is_new:
             _install(connection, schema)
+        else:
+            _upgrade(connection, schema)
         _require_own(connection, path, schema)
         _require_sound(connection, path, schema)
     except sqlite3.OperationalError as error:
@@ -183,9 +198,24 @@ def _install(connection: sqlite3.Connection, schema: Schema) -> None:
     connection.execute("COMMIT")
 
 
-def _require_own(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
+def _upgrade(connection: sqlite3.Connection, schema: Schema) -> None:
+    """A store of the version before, made into one of this: wholly, or not at all."""
+    if schema.upgrade is None or _identity_of(connection) != (schema.application_id, schema.version - 1):
+        return
+    connection.execute("BEGIN EXCLUSIVE")
+    schema.upgrade(connection)
+    connection.execute(f"PRAGMA user_version={schema.version}")
+    connection.execute("COMMIT")
+
+
+def _identity_of(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The application and the version that a file names."""
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    return application_id, connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _require_own(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
+    application_id, version = _identity_of(connection)
     if (application_id, version) != (schema.application_id, schema.version):
         raise Refused(
             Reason.STORE_FOREIGN,

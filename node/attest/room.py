@@ -3,55 +3,164 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
 import trio
 
-from consensus.alert import Alert
+from consensus.alert import Alert, Slot
 from consensus.attestation import Attestation
-from consensus.errors import Refused
-from consensus.types import Digest, Epoch, OperatorIndex
-from node.attest.signer import Signer
+from consensus.errors import Reason, Refused, Unavailable
+from consensus.types import BlockNumber, ChainId, Digest, Epoch, OperatorIndex, Seconds
+from node.attest.door import SigningDoor
+
+RETRY_SECONDS: Final = 0.5
+"""Between two attempts while the key cannot be reached or its journal has no space."""
 
 _log = structlog.get_logger("attest")
 
 
-async def sign_alerts(
-    alerts: trio.MemoryReceiveChannel[Alert],
-    *,
-    signer: Signer,
-    index_of: Callable[[Epoch], OperatorIndex | None],
-    raised: Callable[[Digest], None],
-    to: tuple[trio.MemorySendChannel[Attestation], ...],
-) -> None:
-    """Journal and sign each alert, and send the attestation through every door in `to`, in that order.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningStatistics:
+    """Counts since the start, in alerts; `waiting` is how many wait now for the one that is being signed."""
 
-    `index_of` is our place in an epoch's set, None where we are no member; `raised` hears of every alert
-    first, so that nobody asks whether we see what we are about to sign. A refusal of the journal is final
-    for its slot and is logged as an error: two different alerts for one slot mean that our view
-    contradicted itself.
+    signed: int
+    skipped: int
+    refused: int
+    orphaned: int
+    expired: int
+    unavailable: int
+    waiting: int
+
+
+class SigningRoom:
+    """Signs what was raised here, one alert after the other.
+
+    Args:
+        signer: the door to the key.
+        index_of: our place in an epoch's set, None where we are no member.
+        raised: hears of every alert first, so that nobody asks whether we see what we are about to sign.
+        since: the head of a chain with which this watcher began.
+        is_orphaned: whether we know that a slot's block is not of its chain any more.
+        now: the chains' own time, by which alerts expire.
+        dropped: hears of an alert that was not signed because its block was orphaned: should the chain come
+            back to that block, the alert is wanted again.
     """
-    async for alert in alerts:
-        raised(alert.digest())
-        index = index_of(alert.epoch)
-        if index is None:
-            _log.warning(
-                "attestation.skipped", digest=alert.digest(), epoch=alert.epoch, reason="not_a_member"
-            )
-            continue
-        try:
-            attestation = await signer.attest(alert, index)
-        except Refused as refused:
-            _log.error(
-                "attestation.refused", digest=alert.digest(), reason=refused.reason, detail=refused.message
-            )
-            continue
-        for door in to:
-            await door.send(attestation)
-        _log.info(
-            "attestation.signed",
-            digest=alert.digest(),
-            slot_id=alert.slot_id(),
-            epoch=alert.epoch,
-            operator_index=index,
+
+    def __init__(
+        self,
+        signer: SigningDoor,
+        *,
+        index_of: Callable[[Epoch], OperatorIndex | None],
+        raised: Callable[[Digest], None],
+        since: Callable[[ChainId], BlockNumber],
+        is_orphaned: Callable[[Slot], bool],
+        now: Callable[[], Seconds],
+        dropped: Callable[[Alert], None],
+    ) -> None:
+        self._signer = signer
+        self._index_of = index_of
+        self._raised = raised
+        self._since = since
+        self._is_orphaned = is_orphaned
+        self._now = now
+        self._dropped = dropped
+        self._alerts: trio.MemoryReceiveChannel[Alert] | None = None
+        self._signed = self._skipped = self._refused = 0
+        self._orphaned = self._expired = self._unavailable = 0
+
+    def statistics(self) -> SigningStatistics:
+        return SigningStatistics(
+            signed=self._signed,
+            skipped=self._skipped,
+            refused=self._refused,
+            orphaned=self._orphaned,
+            expired=self._expired,
+            unavailable=self._unavailable,
+            waiting=0 if self._alerts is None else self._alerts.statistics().current_buffer_used,
         )
+
+    async def run(
+        self,
+        alerts: trio.MemoryReceiveChannel[Alert],
+        to: tuple[trio.MemorySendChannel[Attestation], ...],
+    ) -> None:
+        """Journal and sign each alert, and send the attestation through every door in `to`, in that order.
+
+        A refusal of the journal is final for its slot and is logged as an error: two different alerts for one
+        slot mean that our view contradicted itself. While the key cannot be reached the alert waits, until
+        its window is over or its block is orphaned, and all others behind it.
+        """
+        self._alerts = alerts
+        async for alert in alerts:
+            attestation = await self._sign(alert)
+            if attestation is None:
+                continue
+            for door in to:
+                await door.send(attestation)
+            self._signed += 1
+            _log.info(
+                "attestation.signed",
+                digest=alert.digest(),
+                slot_id=alert.slot_id(),
+                epoch=alert.epoch,
+                operator_index=attestation.operator_index,
+            )
+
+    async def _sign(self, alert: Alert) -> Attestation | None:
+        self._raised(alert.digest())
+        index = self._index_of(alert.epoch)
+        if index is None:
+            self._skipped += 1
+            _log.warning(
+                "attestation.skipped", digest=alert.digest(), epoch=alert.epoch, reason=Reason.NOT_A_MEMBER
+            )
+            return None
+        was_unavailable = False
+        while self._is_wanted(alert):
+            try:
+                attestation = await self._signer.attest(
+                    alert, index, since=self._since(alert.slot.source_chain_id)
+                )
+            except Refused as refused:
+                self._refused += 1
+                _log.error(
+                    "attestation.refused",
+                    digest=alert.digest(),
+                    reason=refused.reason,
+                    detail=refused.message,
+                )
+                return None
+            except Unavailable as unavailable:
+                if not was_unavailable:
+                    self._unavailable += 1
+                    waiting = self.statistics().waiting
+                    _log.error("signing.unavailable", detail=str(unavailable), waiting=waiting)
+                was_unavailable = True
+                await trio.sleep(RETRY_SECONDS)
+            else:
+                if was_unavailable:
+                    _log.warning("signing.available", digest=alert.digest())
+                return attestation
+        return None
+
+    def _is_wanted(self, alert: Alert) -> bool:
+        """Whether a signature may still be good for anything. Asked right before each attempt."""
+        if self._is_orphaned(alert.slot):
+            self._orphaned += 1
+            self._dropped(alert)
+            reason = Reason.ANCHOR_ORPHANED
+        elif self._now() > alert.expires_at:
+            self._expired += 1
+            reason = Reason.ALERT_EXPIRED
+        else:
+            return True
+        _log.warning(
+            "attestation.dropped",
+            digest=alert.digest(),
+            reason=reason,
+            chain_id=alert.slot.source_chain_id,
+            block_number=alert.slot.anchor_number,
+        )
+        return False

@@ -75,6 +75,10 @@ class EvaluationRoom:
             blocks=self._blocks, alerts=self._raised, questions=self._asked, unknown=dict(self._unknown)
         )
 
+    def forget(self, slot_id: SlotId) -> None:
+        """Raise this slot anew when its block is evaluated again: what was raised was not signed."""
+        self._said.pop(slot_id, None)
+
     async def evaluate(self, view: View) -> None:
         """Every rule of every policy at this block; each finding leaves as an alert, once."""
         async with self._turn:

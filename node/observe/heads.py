@@ -28,6 +28,7 @@ from node.chain.parse import octets
 from node.chain.reader import ChainReader
 from node.chain.types import BlockRef, Endpoint
 from node.observe.ancestry import Ancestry
+from node.observe.orphans import Orphans
 
 MAX_BRANCH = (
     256  # blocks of the branch that are kept: the deepest reorg that is followed, the longest catch-up
@@ -114,6 +115,7 @@ class HeadFollower:
         self._poll_seconds = poll_seconds
         self._websockets = websockets
         self._ancestry = Ancestry() if ancestry is None else ancestry
+        self._orphans = Orphans()
         self._max_catch_up = max_catch_up
         self._branch: list[BlockRef] = []
         self._stride = 1
@@ -129,6 +131,11 @@ class HeadFollower:
     def ancestry(self) -> Ancestry:
         """The blocks that were emitted lately, for views to look back by."""
         return self._ancestry
+
+    @property
+    def orphans(self) -> Orphans:
+        """The blocks that were emitted and replaced, known as soon as this node knows."""
+        return self._orphans
 
     def statistics(self) -> HeadStatistics:
         """What following has come to so far."""
@@ -279,6 +286,7 @@ class HeadFollower:
         return HeadEvent(ref=ref, kind=kind, skipped=skipped)
 
     def _remember(self, ref: BlockRef) -> None:
+        self._orphans.follow(ref)
         self._ancestry.add(ref)
         self._branch.append(ref)
         del self._branch[:-MAX_BRANCH]

@@ -18,7 +18,7 @@ import trio
 
 import node.attest.signer
 from consensus.errors import Refused
-from consensus.types import OperatorIndex
+from consensus.types import BlockNumber, OperatorIndex
 from node.attest.journal import Journal, open_journal
 from node.attest.signer import Signer
 from tests.consensus.factories import make_alert, make_bytes32, make_secret
@@ -67,7 +67,7 @@ async def main(path: Path, point: str, evidence: str) -> None:
         arm(point, journal)
         alert = make_alert(evidence_hash=make_bytes32(evidence))
         try:
-            attestation = await signer.attest(alert, OperatorIndex(0))
+            attestation = await signer.attest(alert, OperatorIndex(0), since=BlockNumber(0))
         except Refused as refusal:
             print(refusal.reason, flush=True)
             return

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from structlog.testing import capture_logs
 
 from consensus.alert import Alert
 from consensus.attestation import Attestation
-from consensus.errors import Reason
-from consensus.types import Digest, Epoch, OperatorIndex
+from consensus.bls import Signature
+from consensus.errors import Reason, Unavailable
+from consensus.handover import Handover
+from consensus.types import BlockNumber, Digest, Epoch, OperatorIndex, Seconds
+from node.attest.door import SigningDoor
 from node.attest.journal import create_journal
-from node.attest.room import sign_alerts
+from node.attest.room import SigningRoom
 from node.attest.signer import Signer
 from tests.consensus.factories import (
+    CHAIN_ID,
+    EXPIRES_AT,
+    OBSERVED_AT,
     make_alert,
     make_attestation,
     make_bytes32,
@@ -37,6 +45,19 @@ class Outcome:
         self.logs: list[dict[str, object]] = []
 
 
+def make_room(signer: SigningDoor, **changes: Any) -> SigningRoom:
+    """A member's room on a quiet chain."""
+    quiet: dict[str, Any] = {
+        "index_of": lambda _epoch: OperatorIndex(0),
+        "raised": lambda _digest: None,
+        "since": lambda _chain: BlockNumber(0),
+        "is_orphaned": lambda _slot: False,
+        "now": lambda: OBSERVED_AT,
+        "dropped": lambda _alert: None,
+    }
+    return SigningRoom(signer, **(quiet | changes))
+
+
 async def run(folder: Path, *alerts: Alert, index: int | None = 0) -> Outcome:
     """Hand these alerts to a room whose operator has this place in every epoch."""
     outcome = Outcome()
@@ -48,13 +69,12 @@ async def run(folder: Path, *alerts: Alert, index: int | None = 0) -> Outcome:
             await alerts_in.send(alert)
         await alerts_in.aclose()
         with capture_logs() as logs:
-            await sign_alerts(
-                alerts_out,
-                signer=Signer(make_secret(0), journal),
+            room = make_room(
+                Signer(make_secret(0), journal),
                 index_of=lambda _epoch: None if index is None else OperatorIndex(index),
                 raised=outcome.raised.append,
-                to=(tally_in, gossip_in),
             )
+            await room.run(alerts_out, (tally_in, gossip_in))
     for door in (tally_in, gossip_in):
         await door.aclose()
     outcome.tally = [attestation async for attestation in tally_out]
@@ -115,7 +135,111 @@ async def test_the_place_is_that_of_the_alerts_own_epoch(tmp_path: Path, epoch: 
 
     async with create_journal(tmp_path / "journal.sqlite", make_public_key(0)) as journal:
         signer = Signer(make_secret(0), journal)
-        await sign_alerts(alerts, signer=signer, index_of=index_of, raised=lambda _: None, to=(door_in,))
+        await make_room(signer, index_of=index_of).run(alerts, (door_in,))
 
     assert asked == [epoch]
     assert door.receive_nowait().operator_index == epoch
+
+
+class Door:
+    """A door to a key that is away for a while; behind it is the real signature, without a journal."""
+
+    public_key = make_public_key(0)
+
+    def __init__(self, *, away_for: int = 0) -> None:
+        self.away_for = away_for
+        self.asked: list[int] = []
+
+    async def attest(self, alert: Alert, operator_index: OperatorIndex, *, since: BlockNumber) -> Attestation:
+        self.asked.append(since)
+        if len(self.asked) <= self.away_for:
+            raise Unavailable("the signer does not answer")
+        return make_attestation(alert, operator_index)
+
+    async def hand_over(self, handover: Handover) -> Signature:
+        raise AssertionError("no handover belongs here")
+
+    async def witness(self, attestation: Attestation) -> None:
+        raise AssertionError("nothing is heard here")
+
+
+async def sign_through(
+    door: Door, *alerts: Alert, **changes: Any
+) -> tuple[SigningRoom, list[Attestation], list[dict[str, Any]]]:
+    alerts_in, alerts_out = trio.open_memory_channel[Alert](len(alerts))
+    signed_in, signed = trio.open_memory_channel[Attestation](len(alerts))
+    for alert in alerts:
+        alerts_in.send_nowait(alert)
+    await alerts_in.aclose()
+    room = make_room(door, **changes)
+    with capture_logs() as logs:
+        await room.run(alerts_out, (signed_in,))
+    await signed_in.aclose()
+    return room, [each async for each in signed], [dict(line) for line in logs]
+
+
+async def test_an_alert_waits_while_the_key_is_away_and_is_signed_when_it_is_back(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    other = make_alert(slot=make_slot(anchor_number=4_201))
+
+    room, signed, logs = await sign_through(Door(away_for=9), make_alert(), other)
+
+    assert [each.alert for each in signed] == [make_alert(), other]
+    assert [line["event"] for line in logs] == [
+        "signing.unavailable",
+        "signing.available",
+        "attestation.signed",
+        "attestation.signed",
+    ]
+    assert (logs[0]["log_level"], logs[0]["waiting"]) == ("error", 1)
+    assert (room.statistics().signed, room.statistics().unavailable) == (2, 1)
+
+
+async def test_an_alert_whose_window_ends_while_the_key_is_away_is_dropped_and_counted(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    door = Door(away_for=1_000)
+
+    room, signed, logs = await sign_through(
+        door, make_alert(), now=lambda: EXPIRES_AT if len(door.asked) < 3 else Seconds(EXPIRES_AT + 1)
+    )
+
+    assert signed == []
+    assert len(door.asked) == 3
+    assert room.statistics().expired == 1
+    assert logs[-1]["reason"] is Reason.ALERT_EXPIRED
+
+
+async def test_an_alert_for_an_orphaned_block_is_not_signed_and_may_be_raised_again() -> None:
+    door, dropped = Door(), list[Alert]()
+
+    room, signed, logs = await sign_through(
+        door, make_alert(), is_orphaned=lambda _slot: True, dropped=dropped.append
+    )
+
+    assert (signed, door.asked) == ([], [])
+    assert dropped == [make_alert()]
+    assert room.statistics().orphaned == 1
+    assert logs[0]["reason"] is Reason.ANCHOR_ORPHANED
+
+
+async def test_a_reorg_while_the_key_is_away_reaches_the_alert_that_waits(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    door = Door(away_for=2)
+
+    room, signed, _ = await sign_through(
+        door, make_alert(), is_orphaned=lambda slot: slot == make_slot() and len(door.asked) == 2
+    )
+
+    assert signed == []
+    assert room.statistics().orphaned == 1
+
+
+async def test_the_door_hears_with_which_head_the_watcher_began() -> None:
+    door = Door()
+
+    await sign_through(door, make_alert(), since={CHAIN_ID: BlockNumber(77)}.__getitem__)
+
+    assert door.asked == [77]

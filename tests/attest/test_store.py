@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 
-from consensus.errors import Broken, Reason, Refused
+from consensus.errors import Broken, Reason, Refused, Unavailable
 from node.store import Schema, Store, create_store, open_store
 
 SCHEMA = Schema(
@@ -108,15 +109,58 @@ async def test_a_write_that_sqlite_refuses_is_broken_and_leaves_nothing(tmp_path
         assert await read_all(store) == []
 
 
-async def test_a_full_disk_is_broken(tmp_path: Path) -> None:
+async def test_a_full_disk_takes_nothing_and_goes_on_when_there_is_space(tmp_path: Path) -> None:
     async with create_store(tmp_path / "a.db", SCHEMA) as store:
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count={pages}")
 
-        with pytest.raises(Broken, match="full"):
+        with pytest.raises(Unavailable, match="Make room"):
             await store.transact(insert("x" * 100_000, 1))
 
         assert await read_all(store) == []
+        store._connection.execute("PRAGMA max_page_count=1000000")
+        await store.transact(insert("x" * 100_000, 1))
+        assert len(await read_all(store)) == 1
+
+
+def upgrade_to_two(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE more (name TEXT) STRICT")
+    connection.execute("INSERT INTO more SELECT name FROM facts")
+
+
+VERSION_2 = Schema(name="facts", application_id=77, version=2, statements=(), upgrade=upgrade_to_two)
+
+
+async def test_a_store_of_the_version_before_is_upgraded_and_keeps_its_rows(tmp_path: Path) -> None:
+    async with create_store(tmp_path / "a.db", SCHEMA) as store:
+        await store.transact(insert("kept", 1))
+
+    for _ in range(2):  # the second time there is nothing left to upgrade
+        async with open_store(tmp_path / "a.db", VERSION_2) as store:
+            found = await store.transact(lambda db: db.execute("SELECT name FROM more").fetchall())
+            assert found == [("kept",)]
+
+
+async def test_an_upgrade_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    def fail(connection: sqlite3.Connection) -> None:
+        upgrade_to_two(connection)
+        connection.execute("INSERT INTO nowhere VALUES (1)")
+
+    await make_store(tmp_path / "a.db")
+
+    refusal = await refusal_of(open_store(tmp_path / "a.db", replace(VERSION_2, upgrade=fail)))
+
+    assert refusal.reason is Reason.STORE_CORRUPT
+    async with open_store(tmp_path / "a.db", SCHEMA):
+        pass
+
+
+async def test_a_store_two_versions_old_is_refused(tmp_path: Path) -> None:
+    await make_store(tmp_path / "a.db")
+
+    refusal = await refusal_of(open_store(tmp_path / "a.db", replace(VERSION_2, version=3)))
+
+    assert refusal.reason is Reason.STORE_FOREIGN
 
 
 async def test_a_cancelled_write_is_on_the_disk_or_was_never_begun(tmp_path: Path) -> None:
