@@ -25,6 +25,7 @@ from node.private_files import require_private
 T = TypeVar("T")
 
 MAX_CONFIG_BYTES = 262_144
+MAX_CONFIRMATIONS = 1_024  # an alert lives for minutes; after it nothing could be sent again anyway
 HTTP_SCHEMES = ("http://", "https://")
 WS_SCHEMES = ("ws://", "wss://")
 
@@ -50,13 +51,15 @@ class Keys:
 class ChainConfig:
     """One chain that is watched or answered on. `agreement` endpoints must say the same before it counts.
 
-    `max_fee_gwei` is the most that a response may pay for a unit of gas there.
+    `max_fee_gwei` is the most that a response may pay for a unit of gas there; an effect is looked at until
+    it has stood for `confirmations` blocks.
     """
 
     chain_id: ChainId
     name: str
     agreement: int
     max_fee_gwei: int
+    confirmations: int
     endpoints: tuple[Endpoint, ...]
 
 
@@ -112,6 +115,7 @@ class _Chain(msgspec.Struct, forbid_unknown_fields=True):
     endpoints: list[_Endpoint]
     agreement: int = 2
     max_fee_gwei: int = 500
+    confirmations: int = 12
 
 
 class _Network(msgspec.Struct, forbid_unknown_fields=True):
@@ -252,6 +256,12 @@ def _chain(chain: _Chain, path: Path) -> ChainConfig:
         raise _refuse(
             path, f"has max_fee_gwei {chain.max_fee_gwei} on chain {chain.id}; at 0 no response is ever sent"
         )
+    if not 0 <= chain.confirmations <= MAX_CONFIRMATIONS:
+        raise _refuse(
+            path,
+            f"has confirmations {chain.confirmations} on chain {chain.id}; write for how many blocks an "
+            f"effect is looked at, at most {MAX_CONFIRMATIONS}",
+        )
     endpoints = tuple(
         Endpoint(
             name=endpoint.name,
@@ -265,6 +275,7 @@ def _chain(chain: _Chain, path: Path) -> ChainConfig:
         name=chain.name,
         agreement=chain.agreement,
         max_fee_gwei=chain.max_fee_gwei,
+        confirmations=chain.confirmations,
         endpoints=endpoints,
     )
 

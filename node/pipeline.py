@@ -76,13 +76,14 @@ class _Chain:
     connection: ChainConnection
     follower: HeadFollower
     clock: HeadClock
+    confirmations: int
 
     @property
     def reader(self) -> ChainReader:
         return self.connection.reader
 
     def answering(self) -> AnsweringChain:
-        return AnsweringChain(clock=self.clock, guardian=self._guardian)
+        return AnsweringChain(clock=self.clock, guardian=self._guardian, confirmations=self.confirmations)
 
     def _guardian(self, address: Address) -> GuardianOnChain:
         to = self.connection
@@ -304,7 +305,12 @@ async def _open_chain(config: ChainConfig, keys: OpenKeys, timeout_seconds: floa
         follower = HeadFollower(
             connection.reader, poll_seconds=POLL_SECONDS, websockets=connection.pool.websockets
         )
-        yield _Chain(connection=connection, follower=follower, clock=HeadClock())
+        yield _Chain(
+            connection=connection,
+            follower=follower,
+            clock=HeadClock(),
+            confirmations=config.confirmations,
+        )
 
 
 def _require_source_chains(engines: tuple[Engine, ...], chains: Mapping[ChainId, _Chain]) -> None:

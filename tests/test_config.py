@@ -168,6 +168,13 @@ def test_a_fee_cap_of_nothing_would_never_send(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("confirmations", [-1, 1_025])
+def test_confirmations_are_bounded(tmp_path: Path, confirmations: int) -> None:
+    chains = make_chain(extra=f"confirmations = {confirmations}")
+
+    assert f"confirmations {confirmations} on chain 31337" in refusal(write(tmp_path, chains=chains))
+
+
 def test_the_home_chain_is_one_of_the_chains(tmp_path: Path) -> None:
     message = refusal(write(tmp_path, chains=make_chain().replace("id = 31337", "id = 10")))
 

@@ -31,3 +31,9 @@ class HeadClock:
         while self._latest is None or (number is not None and self._latest.number <= number):
             await self._moved.wait()
         return self._latest
+
+    async def wait_other(self, head: BlockRef) -> BlockRef:
+        """The first head that is not `head`: a later one, or another after a reorganisation."""
+        while self._latest is None or self._latest.hash == head.hash:
+            await self._moved.wait()
+        return self._latest

@@ -71,7 +71,11 @@ class GuardianPort(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweringChain:
-    """A chain on which this watcher can act."""
+    """A chain on which this watcher can act.
+
+    An effect counts as lasting once it has stood for `confirmations` blocks.
+    """
 
     clock: HeadClock
     guardian: Callable[[Address], GuardianPort]
+    confirmations: int

@@ -33,6 +33,7 @@ class EndpointDouble:
     def __init__(self, name: str, upstream: str, http: httpx.AsyncClient) -> None:
         self.name = name
         self.lie: Lie = honest
+        self.rewrite: Callable[[dict[str, Any]], dict[str, Any]] = dict
         self.refused: dict[str, str] = {}
         self.status: int | None = None
         self.headers: dict[str, str] = {}
@@ -100,7 +101,7 @@ class EndpointDouble:
         if call["method"] in self.refused:
             error = {"code": -32000, "message": self.refused[call["method"]]}
             return {"jsonrpc": "2.0", "id": call["id"], "error": error}
-        answer: dict[str, Any] = (await self._http.post(self._upstream, json=call)).json()
+        answer: dict[str, Any] = (await self._http.post(self._upstream, json=self.rewrite(call))).json()
         return answer
 
 

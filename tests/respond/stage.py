@@ -37,6 +37,7 @@ from tests.consensus.factories import (
 )
 
 FIRST_BLOCK = 100
+CONFIRMATIONS = 3
 RESTRICTED_UNTIL = Seconds(NOW + 3_600)
 
 
@@ -62,11 +63,11 @@ def five_signers(*, with_rank_0: bool) -> tuple[int, ...]:
     return (*others[:4], first) if with_rank_0 else tuple(others[:5])
 
 
-def make_head(number: int, timestamp: int = NOW) -> BlockRef:
+def make_head(number: int, timestamp: int = NOW, *, branch: str = "") -> BlockRef:
     return BlockRef(
         chain_id=CHAIN_ID,
         number=BlockNumber(number),
-        hash=BlockHash(make_bytes32(f"block {number}")),
+        hash=BlockHash(make_bytes32(f"block {number}{branch}")),
         parent_hash=BlockHash(make_bytes32(f"block {number - 1}")),
         timestamp=Seconds(timestamp),
     )
@@ -114,6 +115,10 @@ class GuardianDouble:
             gas_used=250_000,
         )
 
+    def release(self) -> None:
+        """Neither the book nor the target knows of the action: its block is gone."""
+        self.restricted_until, self.is_engaged = 0, False
+
     def restrict(self) -> None:
         """The action is in force: in the book and on the target."""
         self.restricted_until, self.is_engaged = RESTRICTED_UNTIL, True
@@ -145,9 +150,9 @@ class Stage:
         await self.certificates.send(certificate)
         await trio.testing.wait_all_tasks_blocked()
 
-    async def block(self, number: int, timestamp: int = NOW) -> None:
+    async def block(self, number: int, timestamp: int = NOW, *, branch: str = "") -> None:
         """A head comes; returns when the responder has nothing left to do for now."""
-        self.clock.advance(make_head(number, timestamp))
+        self.clock.advance(make_head(number, timestamp, branch=branch))
         await trio.testing.wait_all_tasks_blocked()
 
     def told(self) -> list[Effect]:
@@ -167,7 +172,7 @@ async def responding(
     """A responder of this rank in the alert's order, at block 100; every guardian is this one."""
     clock = HeadClock()
     clock.advance(make_head(FIRST_BLOCK))
-    chain = AnsweringChain(clock=clock, guardian=lambda _address: guardian)
+    chain = AnsweringChain(clock=clock, guardian=lambda _address: guardian, confirmations=CONFIRMATIONS)
     responder = Responder(me=me or operator_of_rank(rank, alert), chains={ChainId(CHAIN_ID): chain})
     stage = Stage(responder, clock, {})
     async with trio.open_nursery() as nursery:

@@ -16,10 +16,12 @@ from consensus.certificate import Certificate, build_certificate
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.operators import OperatorSet
 from consensus.types import Address, OperatorIndex, PolicyHash, Seconds
+from node.chain.abi import load_artifact
 from node.chain.clock import HeadClock
 from node.chain.reader import ChainReader
 from node.chain.rpc import RpcPool
 from node.chain.sender import FeePolicy, TransactionSender
+from node.chain.types import Receipt
 from node.devnet.anvil import running_anvil
 from node.devnet.deployer import Deployer
 from node.devnet.guarding import (
@@ -46,6 +48,7 @@ from tests.consensus.factories import (
 )
 
 PATIENCE_SECONDS = 60
+CONFIRMATIONS = 4
 POLICY = PolicyHash(make_bytes32("policy"))
 FEES = FeePolicy(cap_wei_per_gas=10**12, replace_after_seconds=15.0, give_up_after_seconds=60.0)
 
@@ -144,7 +147,7 @@ async def responder(
     ground: Ground, port: GuardianOnChain, me: Address
 ) -> AsyncIterator[tuple[trio.MemorySendChannel[Certificate], trio.MemoryReceiveChannel[Effect]]]:
     """A running responder; blocks come whenever it waits for an effect."""
-    chain = AnsweringChain(clock=ground.clock, guardian=lambda _address: port)
+    chain = AnsweringChain(clock=ground.clock, guardian=lambda _address: port, confirmations=CONFIRMATIONS)
     certificates_in, certificates = trio.open_memory_channel[Certificate](4)
     effects_in, effects = trio.open_memory_channel[Effect](4)
     room = Responder(me=me, chains={ground.deployer.chain_id: chain})
@@ -201,6 +204,100 @@ async def test_who_comes_later_finds_it_in_force_and_sends_nothing(ground: Groun
 
     assert effect.transaction is None
     assert await ground.sent_by(late) == 0
+
+
+async def test_an_effect_that_a_reorg_took_back_is_sent_again(ground: Ground) -> None:
+    certificate = await ground.certify(*range(5))
+    addresses = [operator.address for operator in ground.operator_set.operators]
+    port, account = await ground.account()
+
+    async with responder(ground, port, compute_order(certificate.digest(), addresses)[0]) as (
+        certificates,
+        effects,
+    ):
+        await certificates.send(certificate)
+        before = await effect_after_blocks(ground, effects)
+        head = await ground.reader.latest()
+        depth = head.number - before.block_number + 1
+        await ground.pool.call("anvil_reorg", (depth, ()))
+        assert not await ground.is_paused()
+        ground.clock.advance(await ground.reader.latest())
+        after = await effect_after_blocks(ground, effects)
+
+    assert await ground.is_paused()
+    assert after.digest == before.digest
+    assert after.block_number >= before.block_number
+    assert await ground.sent_by(account) == 1, "the other one is in no block"
+
+
+async def test_a_watcher_that_was_away_during_the_reorg_sends_when_it_hears_of_the_alert_again(
+    ground: Ground,
+) -> None:
+    certificate = await ground.certify(*range(5))
+    first, _ = await ground.account()
+    landed = await first.submit(certificate, certificate.alert.actions[0])
+    assert await ground.is_paused()
+    await ground.pool.call(
+        "anvil_reorg", ((await ground.reader.latest()).number - landed.block_number + 1, ())
+    )
+    ground.clock.advance(await ground.reader.latest())
+    assert not await ground.is_paused()
+    port, account = await ground.account()
+
+    async with responder(ground, port, account) as (certificates, effects):
+        await certificates.send(certificate)
+        effect = await effect_after_blocks(ground, effects)
+
+    assert effect.transaction is not None
+    assert await ground.is_paused()
+
+
+async def test_what_the_owner_lifted_within_the_confirmations_is_not_sent_again(ground: Ground) -> None:
+    certificate = await ground.certify(*range(5))
+    addresses = [operator.address for operator in ground.operator_set.operators]
+    port, account = await ground.account()
+
+    async with responder(ground, port, compute_order(certificate.digest(), addresses)[0]) as (
+        certificates,
+        effects,
+    ):
+        await certificates.send(certificate)
+        await effect_after_blocks(ground, effects)
+        await ground.deployer.send("IGuardian", ground.guardian, "lift", compute_action_id("pause"))
+        await look_after_blocks(ground, 2 * CONFIRMATIONS)
+        with pytest.raises(trio.WouldBlock):
+            effects.receive_nowait()
+
+    assert not await ground.is_paused()
+    assert await ground.sent_by(account) == 1
+
+
+async def test_two_that_submit_in_the_same_block_do_it_once_and_neither_fails(ground: Ground) -> None:
+    certificate = await ground.certify(*range(5))
+    (action,) = certificate.alert.actions
+    ports = [(await ground.account())[0] for _ in range(2)]
+    await ground.pool.call("evm_setAutomine", (False,))
+    receipts: list[Receipt] = []
+
+    async def submit(port: GuardianOnChain) -> None:
+        receipts.append(await port.submit(certificate, action))
+
+    async with trio.open_nursery() as nursery:
+        for port in ports:
+            nursery.start_soon(submit, port)
+        await ground.endpoint.wait_asked("eth_sendRawTransaction", 2)
+        while int(str(await ground.pool.call("eth_getBlockTransactionCountByNumber", ("pending",))), 16) < 2:
+            pass
+        await ground.deployer.mine()
+
+    first, second = sorted(receipts, key=lambda receipt: receipt.gas_used, reverse=True)
+    assert first.block_hash == second.block_hash
+    assert first.succeeded
+    assert second.succeeded
+    assert second.gas_used < first.gas_used // 2, "the second found it in force, and verified nothing"
+    responded = load_artifact("IGuardian").topic("Responded")
+    logs = await ground.reader.get_logs(await ground.reader.latest(), addresses=(ground.guardian,))
+    assert [log.topics[0] for log in logs] == [responded]
 
 
 async def test_the_dry_run_says_what_would_happen_without_doing_it(ground: Ground) -> None:
@@ -291,7 +388,11 @@ async def expiry(ground: Ground, port: GuardianOnChain, me: Address) -> AsyncIte
         me=me,
         operators=lambda: (me,),
         actions=(make_action(guardian=ground.guardian, action_id=compute_action_id("pause")),),
-        chains={ground.deployer.chain_id: AnsweringChain(clock=ground.clock, guardian=lambda _: port)},
+        chains={
+            ground.deployer.chain_id: AnsweringChain(
+                clock=ground.clock, guardian=lambda _: port, confirmations=CONFIRMATIONS
+            )
+        },
     )
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:

@@ -14,6 +14,7 @@ from node.respond.responder import MAX_SUBMISSIONS
 from node.respond.types import Simulation
 from tests.consensus.factories import EXPIRES_AT, NOW, OBSERVED_AT, make_action, make_alert, make_bytes32
 from tests.respond.stage import (
+    CONFIRMATIONS,
     FIRST_BLOCK,
     RESTRICTED_UNTIL,
     GuardianDouble,
@@ -263,6 +264,7 @@ async def test_an_action_on_a_chain_that_is_not_ours_is_left_to_others() -> None
         await stage.give(make_certificate(*FIVE, alert=alert))
 
         assert len(stage.told()) == 1
+        await stage.block(FIRST_BLOCK + 1 + CONFIRMATIONS)
         assert stage.responder.statistics().open_incidents == 0
 
 
@@ -271,14 +273,94 @@ async def test_signatures_that_come_after_the_effect_start_nothing_again() -> No
     async with responding(guardian) as stage:
         await stage.give(make_certificate(*FIVE))
         assert len(stage.told()) == 1
-        guardian.restricted_until, guardian.is_engaged = 0, False  # the owner has lifted
+        await stage.block(FIRST_BLOCK + 1 + CONFIRMATIONS)
+        guardian.release()
 
         await stage.give(make_certificate(*range(6)))
-        await stage.block(FIRST_BLOCK + 1)
+        await stage.block(FIRST_BLOCK + 2 + CONFIRMATIONS)
 
         assert guardian.asked["submit"] == 1
         assert stage.told() == []
         assert stage.responder.statistics().effects == 1
+
+
+async def test_an_effect_is_looked_at_until_it_has_stood_for_the_confirmations() -> None:
+    guardian = GuardianDouble()
+    async with responding(guardian) as stage:
+        await stage.give(make_certificate(*FIVE))  # lands in the next block
+        for number in range(1, 1 + CONFIRMATIONS):
+            await stage.block(FIRST_BLOCK + number)
+        assert stage.responder.statistics().open_incidents == 1
+        assert stage.responder.statistics().confirmed == 0
+
+        await stage.block(FIRST_BLOCK + 1 + CONFIRMATIONS)
+
+        assert stage.responder.statistics().open_incidents == 0
+        assert stage.responder.statistics().confirmed == 1
+        assert len(stage.told()) == 1
+
+
+async def test_an_effect_that_vanished_is_sent_again_in_a_turn_of_its_own() -> None:
+    guardian = GuardianDouble()
+    async with responding(guardian, rank=1) as stage:
+        await stage.give(make_certificate(*five_signers(with_rank_0=True)))
+        guardian.restrict()
+        await stage.block(FIRST_BLOCK + 1)
+        assert len(stage.told()) == 1
+
+        guardian.release()
+        await stage.block(FIRST_BLOCK + 1, branch="b")  # of the same height
+        await stage.block(FIRST_BLOCK + 2, branch="b")
+        assert guardian.asked["submit"] == 0, "rank 0 goes first again"
+        await stage.block(FIRST_BLOCK + 3, branch="b")
+
+        assert guardian.asked["submit"] == 1
+        (effect,) = stage.told()
+        assert effect.transaction is not None
+        assert stage.responder.statistics().vanished == 1
+
+
+async def test_an_effect_that_vanished_on_the_way_to_a_lower_head_is_noticed_there() -> None:
+    guardian = GuardianDouble()
+    async with responding(guardian) as stage:
+        await stage.give(make_certificate(*FIVE))
+        await stage.block(FIRST_BLOCK + 2)
+        guardian.release()
+        await stage.block(FIRST_BLOCK + 1, branch="b")
+
+        assert guardian.asked["submit"] == 2
+        assert len(stage.told()) == 2
+
+
+async def test_what_the_owner_lifted_is_refused_by_the_guardian_and_given_up_after_the_confirmations() -> (
+    None
+):
+    guardian = GuardianDouble()
+    async with responding(guardian) as stage:
+        await stage.give(make_certificate(*FIVE))
+        await stage.block(FIRST_BLOCK + 1)
+        guardian.release()
+        guardian.simulation = Refused(Reason.CALL_REVERTED, "AlertTooOld")
+        for number in range(2, 2 + CONFIRMATIONS):
+            await stage.block(FIRST_BLOCK + number)
+        assert stage.responder.statistics().open_incidents == 1
+
+        await stage.block(FIRST_BLOCK + 2 + CONFIRMATIONS)
+
+        assert stage.responder.statistics().open_incidents == 0
+        assert guardian.asked["submit"] == 1
+        assert len(stage.told()) == 1
+
+
+async def test_a_refusal_before_any_effect_is_no_end() -> None:
+    guardian = GuardianDouble()
+    guardian.simulation = Refused(Reason.CALL_REVERTED, "not now")
+    async with responding(guardian) as stage:
+        await stage.give(make_certificate(*FIVE))
+        for number in range(1, 5 + CONFIRMATIONS):
+            await stage.block(FIRST_BLOCK + number)
+
+        assert stage.responder.statistics().open_incidents == 1
 
 
 async def test_open_incidents_are_bounded_and_the_open_ones_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +374,7 @@ async def test_open_incidents_are_bounded_and_the_open_ones_go_on(monkeypatch: p
         statistics = stage.responder.statistics()
         assert (statistics.open_incidents, statistics.refused) == (2, 1)
         await stage.give(make_certificate(*FIVE, alert=alerts[1]))  # a known one still grows
-        for number in range(1, 9):
+        for number in range(1, 9 + CONFIRMATIONS):
             await stage.block(FIRST_BLOCK + number)
         assert [effect.digest for effect in stage.told()] == [alerts[1].digest()]
         assert stage.responder.statistics().open_incidents == 1
@@ -304,6 +386,7 @@ async def test_closing_the_door_finishes_what_is_open_and_closes_the_effects() -
         await stage.give(make_certificate(*FIVE))
         await stage.certificates.aclose()
         await stage.block(FIRST_BLOCK + 2)
+        await stage.block(FIRST_BLOCK + 2 + CONFIRMATIONS)
 
         assert len(stage.told()) == 1
         with pytest.raises(trio.EndOfChannel):
