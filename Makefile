@@ -4,6 +4,7 @@ SHELL := /bin/bash
 # contracts/tools first: the forge in it tells the truth by its exit code, npm's launcher always says 0
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/contracts/tools:$(CURDIR)/contracts/node_modules/.bin:$(PATH)
 NODES ?= 7
+WORKERS ?= 3
 INCIDENT ?=
 PROOFS ?= "suite prove" "suite release" static symbolic "symbolic --mutants" coverage mutate
 OUT ?= .demo
@@ -42,7 +43,7 @@ test-contracts: contracts ## forge: unit, fuzz, invariants
 	cd contracts && forge test
 
 test-python: contracts ## pytest: units, properties, attacks, end to end
-	pytest -q
+	pytest -q -n $(WORKERS) --dist loadgroup
 
 bench: contracts ## latency of a real network, and of the cryptography, as JSON lines
 	@python -m tests.bench.latency
