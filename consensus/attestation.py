@@ -15,7 +15,7 @@ from consensus.bls import Purpose, SecretKey, Signature, sign
 from consensus.errors import Reason, Refused
 from consensus.fields import require_bytes, require_uint
 from consensus.operators import Operator, OperatorSet
-from consensus.types import Digest, Epoch, OperatorIndex, SlotId
+from consensus.types import Digest, Epoch, OperatorIndex, Signers, SlotId
 
 WIRE_VERSION = 1
 MAX_ATTESTATION_BYTES = 16_384
@@ -42,6 +42,11 @@ class Attestation:
                 Reason.WRONG_TYPE, f"signature must be a Signature, came {type(self.signature).__name__}"
             )
 
+    @property
+    def signers(self) -> Signers:
+        """The operator alone, as a bitmap."""
+        return Signers(1 << self.operator_index)
+
     def digest(self) -> Digest:
         """What is signed."""
         return self.alert.digest()
@@ -63,7 +68,11 @@ def check_membership(attestation: Attestation, operator_sets: Mapping[Epoch, Ope
     Refuses an unknown or old epoch, another header, an alert observed outside the set's life, and an index
     beyond the set. The signature is not looked at.
     """
-    alert = attestation.alert
+    return check_alert(attestation.alert, operator_sets).by_index(attestation.operator_index)
+
+
+def check_alert(alert: Alert, operator_sets: Mapping[Epoch, OperatorSet]) -> OperatorSet:
+    """The kept set that an alert names. Raises Refused as `check_membership` does, but for the index."""
     operator_set = operator_sets.get(alert.epoch)
     if operator_set is None:
         raise _unknown_epoch(alert.epoch, operator_sets)
@@ -79,7 +88,7 @@ def check_membership(attestation: Attestation, operator_sets: Mapping[Epoch, Ope
             f"epoch {alert.epoch} lives from {operator_set.capture_time} to {operator_set.valid_until}, "
             f"the alert was observed at {alert.observed_at}",
         )
-    return operator_set.by_index(attestation.operator_index)
+    return operator_set
 
 
 def encode(attestation: Attestation) -> bytes:

@@ -190,6 +190,16 @@ def aggregate_signatures(signatures: Sequence[Signature]) -> Signature:
     return _signature_of(total)
 
 
+def subtract_signatures(aggregate: Signature, parts: Sequence[Signature]) -> Signature:
+    """The aggregate without these parts of it. Refuses a difference at infinity."""
+    total = aggregate._point
+    for signature in parts:
+        total = total - signature._point
+    if total == G1Point.identity():
+        raise Refused(Reason.POINT_AT_INFINITY, "the rest of an aggregate signature must not be infinity")
+    return _signature_of(total)
+
+
 def aggregate_public_keys(public_keys: Sequence[PublicKey]) -> PublicKey:
     """The sum of keys that have each proven possession. Refuses an empty list, and a sum at infinity."""
     _require_elements("public keys", public_keys)

@@ -10,7 +10,7 @@ Mode 0 lists the absent, whose keys are subtracted from the header's apk; mode 1
 are summed. With nobody listed all have signed, and the mode must be 0.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -38,6 +38,7 @@ from consensus.operators import (
     parse_header,
     parse_leaf,
 )
+from consensus.partial import PartialCertificate, compute_signers, indices_of
 from consensus.types import Bps, Digest, Epoch, HeaderHash, OperatorIndex, Weight
 
 WHOLE_BPS = 10_000
@@ -147,20 +148,24 @@ def build_certificate(
     alert: Alert, operator_set: OperatorSet, signatures: Mapping[OperatorIndex, Signature]
 ) -> Certificate:
     """Sum verified signatures over one alert. Refuses an empty mapping, a stranger's index, another set."""
-    if alert.header_hash != operator_set.header_hash():
-        raise Refused(
-            Reason.HEADER_MISMATCH,
-            f"the alert names header {alert.header_hash.hex()}, "
-            f"the set has {operator_set.header_hash().hex()}",
-        )
-    present, absent = _part(operator_set, signatures)
+    _require_set(alert, operator_set)
+    _part(operator_set, signatures)
+    signature = aggregate_signatures([signatures[index] for index in sorted(signatures)])
+    signers = compute_signers(signatures)
+    return certify(PartialCertificate(alert=alert, signers=signers, signature=signature), operator_set)
+
+
+def certify(partial: PartialCertificate, operator_set: OperatorSet) -> Certificate:
+    """A verified partial certificate as chains take it. Refuses a stranger's index, and another set."""
+    _require_set(partial.alert, operator_set)
+    present, absent = _part(operator_set, frozenset(indices_of(partial.signers)))
     return Certificate(
-        alert=alert,
+        alert=partial.alert,
         header=operator_set.header(),
         leaves=operator_set.leaves(),
         absent=absent,
         present=present,
-        signature=aggregate_signatures([signatures[operator.index] for operator in present]),
+        signature=partial.signature,
         signed_weight=_sum_weights(present),
         total_weight=operator_set.total_weight,
     )
@@ -272,12 +277,21 @@ def require_signed(proof: CertificateProof, purpose: Purpose, digest: Digest) ->
         )
 
 
+def _require_set(alert: Alert, operator_set: OperatorSet) -> None:
+    if alert.header_hash != operator_set.header_hash():
+        raise Refused(
+            Reason.HEADER_MISMATCH,
+            f"the alert names header {alert.header_hash.hex()}, "
+            f"the set has {operator_set.header_hash().hex()}",
+        )
+
+
 def _part(
-    operator_set: OperatorSet, signatures: Mapping[OperatorIndex, Signature]
+    operator_set: OperatorSet, signers: Collection[OperatorIndex]
 ) -> tuple[tuple[Operator, ...], tuple[Operator, ...]]:
     """Who signed and who did not, each in order of index."""
-    present = tuple(operator_set.by_index(index) for index in sorted(signatures))
-    absent = tuple(operator for operator in operator_set.operators if operator.index not in signatures)
+    present = tuple(operator_set.by_index(index) for index in sorted(signers))
+    absent = tuple(operator for operator in operator_set.operators if operator.index not in signers)
     return present, absent
 
 

@@ -1,31 +1,33 @@
-"""Proof that one operator signed two different alerts for one slot in one epoch: ground for slashing."""
+"""Proof that operators signed two different alerts for one slot in one epoch: ground for slashing."""
 
 from dataclasses import dataclass
 
-from consensus.attestation import Attestation
-from consensus.bls import Purpose, verify
 from consensus.errors import Reason, Refused
 from consensus.operators import OperatorSet
-from consensus.types import Epoch, OperatorIndex, SlotId
+from consensus.partial import Contribution, PartialCertificate, as_partial, indices_of, verify_partial
+from consensus.types import Epoch, OperatorIndex, Signers, SlotId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EquivocationEvidence:
-    """Two attestations that no honest operator makes. `first` has the smaller digest, whatever came first."""
+    """Two sums of signatures that share signers and exclude each other; no honest operator is in both.
 
-    first: Attestation
-    second: Attestation
+    Either may hold one signature or many: a sum proves each of its signers, as it does on chain, where
+    evidence is two certificates. `first` has the smaller digest, whatever came first.
+    """
+
+    first: PartialCertificate
+    second: PartialCertificate
 
     def __post_init__(self) -> None:
         first, second = self.first, self.second
         one_place = (
-            first.operator_index == second.operator_index
-            and first.alert.network_id == second.alert.network_id
+            first.alert.network_id == second.alert.network_id
             and first.alert.epoch == second.alert.epoch
             and first.alert.header_hash == second.alert.header_hash
             and first.slot_id() == second.slot_id()
         )
-        if not one_place or not first.digest() < second.digest():
+        if not one_place or not self.signers or not first.digest() < second.digest():
             raise Refused(
                 Reason.EVIDENCE_INVALID,
                 "evidence needs two digests, ascending, by one operator for one slot, epoch and header; "
@@ -33,13 +35,18 @@ class EquivocationEvidence:
             )
 
     @property
-    def operator_index(self) -> OperatorIndex:
+    def signers(self) -> Signers:
         """Who signed twice."""
-        return self.first.operator_index
+        return Signers(self.first.signers & self.second.signers)
+
+    @property
+    def operators(self) -> tuple[OperatorIndex, ...]:
+        """Who signed twice, ascending."""
+        return indices_of(self.signers)
 
     @property
     def epoch(self) -> Epoch:
-        """The epoch whose set binds the index to a key."""
+        """The epoch whose set binds the indices to keys."""
         return self.first.alert.epoch
 
     @property
@@ -48,18 +55,16 @@ class EquivocationEvidence:
         return self.first.slot_id()
 
 
-def compute_evidence(one: Attestation, other: Attestation) -> EquivocationEvidence:
-    """Order two conflicting attestations into evidence. Raises Refused when they do not conflict."""
-    first, second = sorted((one, other), key=Attestation.digest)
+def compute_evidence(one: Contribution, other: Contribution) -> EquivocationEvidence:
+    """Order two conflicting contributions into evidence. Raises Refused when they do not conflict."""
+    first, second = sorted((as_partial(one), as_partial(other)), key=PartialCertificate.digest)
     return EquivocationEvidence(first=first, second=second)
 
 
 def is_proven(evidence: EquivocationEvidence, operator_set: OperatorSet) -> bool:
-    """True when both signatures are the operator's in this set: what a stranger checks before believing."""
+    """True when both sums verify in this set: what a stranger checks before believing."""
     if evidence.first.alert.header_hash != operator_set.header_hash():
         return False
-    public_key = operator_set.by_index(evidence.operator_index).public_key
-    return all(
-        verify(public_key, Purpose.ALERT, each.digest(), each.signature)
-        for each in (evidence.first, evidence.second)
-    )
+    highest = max(evidence.first.signers.bit_length(), evidence.second.signers.bit_length()) - 1
+    operator_set.by_index(OperatorIndex(highest))
+    return all(verify_partial(each, operator_set) for each in (evidence.first, evidence.second))

@@ -73,7 +73,9 @@ class Reason(StrEnum):
     EQUIVOCATION = "equivocation", "an operator that already signed two different alerts for this slot"
     QUOTA_EXCEEDED = "quota_exceeded", "an operator that opened as many slots as it may hold open"
     TALLY_FULL = "tally_full", "no room for another slot, alert or pending attestation"
-    EVIDENCE_INVALID = "evidence_invalid", "two attestations that are no proof of equivocation"
+    EVIDENCE_INVALID = "evidence_invalid", "two statements that are no proof of equivocation"
+    OVERLAPPING = "overlapping", "partial certificates that share a signer, which would count twice"
+    WRONG_ALERT = "wrong_alert", "a part over another alert than the one that is merged"
 
     # --- certificates
     ENTRIES_INVALID = (

@@ -1,4 +1,4 @@
-"""Attestations in; growing certificates and evidence of equivocation out.
+"""Attestations and partial certificates in; growing certificates and evidence of equivocation out.
 
 A pure state machine: time comes in as a value, nothing waits. Cheap checks stand before any pairing,
 signatures over one digest are checked together, and every map is bounded, by quotas per operator so that one
@@ -6,7 +6,12 @@ member that floods takes only its own room. Who sent an attestation is gossip's 
 `refused`.
 
 An operator that equivocates counts for both digests: the chain would accept both signatures, a certificate
-never shrinks, and the order of delivery changes nothing. A third digest in one slot is refused.
+never shrinks, and the order of delivery changes nothing. A third digest in one slot is refused, unless it
+comes in a sum with others' signatures: to refuse theirs with it would let one liar keep honest weight out.
+
+Single signatures are taken out of every sum that they are part of, which leaves the rest; a rest of one
+signer is that operator's own signature. Of the sums that then still overlap, `cover` chooses those that weigh
+most together with the single signatures.
 """
 
 from collections import Counter
@@ -14,13 +19,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from consensus.alert import MAX_TTL_SECONDS, Alert, Level
-from consensus.attestation import Attestation, check_membership
-from consensus.bls import PublicKey, Purpose, Signature, verify_batch
-from consensus.certificate import Certificate, build_certificate, compute_levels
+from consensus.attestation import Attestation
+from consensus.bls import Purpose, Signature, aggregate_signatures, verify_batch
+from consensus.certificate import Certificate, certify, compute_levels
+from consensus.cover import choose_disjoint
 from consensus.equivocation import EquivocationEvidence, compute_evidence
 from consensus.errors import Reason, Refused
-from consensus.operators import Operator, OperatorSet
-from consensus.types import Digest, Epoch, NetworkId, OperatorIndex, Seconds, SlotId, Weight
+from consensus.operators import OperatorSet
+from consensus.partial import (
+    Contribution,
+    PartialCertificate,
+    check_signers,
+    compute_signers_key,
+    compute_weight,
+    indices_of,
+    merge,
+    subtract,
+)
+from consensus.types import Digest, Epoch, NetworkId, OperatorIndex, Seconds, Signers, SlotId, Weight
 
 MAX_EPOCHS = 3
 """The current epoch, the previous one in its grace, and the next one before its activation."""
@@ -28,24 +44,31 @@ MAX_EPOCHS = 3
 MAX_DIGESTS_PER_OPERATOR = 2
 """Per slot: two different ones are the evidence, a third adds nothing but load."""
 
+MAX_PARTIALS = 32
+"""Sums that are kept for one alert beside the single signatures: one for each part of the levels of a network
+of 500, and some that came by other ways. The lightest that no certificate rests on gives way."""
+
+MAX_VERIFIED = 128
+"""Sums of one alert that are known to be good, whether or not they are kept: a copy costs no pairing."""
+
 MAX_SECONDS_AHEAD = MAX_TTL_SECONDS
 """How far observed_at may lie ahead. Bounds how long a flood is kept; safety does not rest on any clock."""
 
 _SlotKey = tuple[Epoch, SlotId]
-_Claim = tuple[OperatorIndex, Signature]
+_Claim = tuple[Signers, Signature]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TallyOutcome:
-    """What one `add` did. Each attestation handed in is in exactly one of new, duplicates and refused.
+    """What one `add` did. Each contribution handed in is in exactly one of new, duplicates and refused.
 
     `grown` are the digests whose weight rose and now exceeds the lowest floor: their certificate is worth
     sending. `equivocations` were first proven by this call.
     """
 
-    new: tuple[Attestation, ...]
-    duplicates: tuple[Attestation, ...]
-    refused: tuple[tuple[Attestation, Refused], ...]
+    new: tuple[Contribution, ...]
+    duplicates: tuple[Contribution, ...]
+    refused: tuple[tuple[Contribution, Refused], ...]
     equivocations: tuple[EquivocationEvidence, ...]
     grown: tuple[Digest, ...]
 
@@ -58,26 +81,155 @@ class TallyStatistics:
     slots: int
     alerts: int
     signatures: int
+    partials: int
 
 
 @dataclass(slots=True, kw_only=True)
 class _Count:
-    """The verified signatures over one alert."""
+    """What is verified over one alert, and the heaviest choice of it that shares no signer.
+
+    `singles` and `partials` are what is held; `claimed` is everybody who is known to have signed, `covered`
+    those whose signatures add up to the certificate. `best` is None where they add up to infinity.
+    """
 
     alert: Alert
-    signatures: dict[OperatorIndex, Signature] = field(default_factory=dict)
+    operator_set: OperatorSet
+    singles: dict[OperatorIndex, Signature] = field(default_factory=dict)
+    partials: dict[Signers, PartialCertificate] = field(default_factory=dict)
+    verified: dict[Signers, Signature] = field(default_factory=dict)
+    single_signers: int = 0
+    claimed: int = 0
+    covered: int = 0
     weight: int = 0
+    best: PartialCertificate | None = None
+
+    def is_known(self, contribution: Contribution) -> bool:
+        """True for a copy of what was verified. Signers have one signature per alert: another is bad."""
+        signers = contribution.signers
+        if not signers & ~self.single_signers:
+            parts = [self.singles[index] for index in indices_of(signers)]
+            known = parts[0] if len(parts) == 1 else aggregate_signatures(parts)
+        elif signers in self.verified:
+            known = self.verified[signers]
+        else:
+            return False
+        if known != contribution.signature:
+            raise _bad_signature(contribution)
+        return True
+
+    def hold(self, contribution: Contribution) -> None:
+        """Keep what is verified; `settle` when all that came with it is kept."""
+        self.claimed |= contribution.signers
+        if isinstance(contribution, PartialCertificate) and contribution.signers.bit_count() > 1:
+            self.verified[contribution.signers] = contribution.signature
+            if len(self.verified) > MAX_VERIFIED:
+                del self.verified[next(iter(self.verified))]
+            self.partials[contribution.signers] = contribution
+        else:
+            self._hold_single(contribution.signers, contribution.signature)
+
+    def settle(self) -> bool:
+        """Take singles out of sums, and choose anew; True when more weight is covered than before."""
+        self._peel()
+        covered, best = self._choose(self.single_signers, self.partials)
+        self._evict()
+        weight = compute_weight(covered, self.operator_set)
+        if weight < self.weight:
+            return False  # a search that was cut short; what was chosen before stays good
+        has_grown = weight > self.weight
+        self.covered, self.weight, self.best = covered, weight, best
+        return has_grown
+
+    def merged(self, within: Signers | None) -> PartialCertificate | None:
+        """The heaviest sum, of these signers alone where they are named."""
+        if within is None:
+            return self.best
+        inside = {signers: each for signers, each in self.partials.items() if not signers & ~within}
+        return self._choose(self.single_signers & within, inside)[1]
+
+    def contributions(self) -> list[Contribution]:
+        """All that is held: for evidence."""
+        singles = [self.single(index) for index in sorted(self.singles)]
+        return [*singles, *(self.partials[signers] for signers in sorted(self.partials))]
+
+    def single(self, index: OperatorIndex) -> Attestation:
+        return Attestation(alert=self.alert, operator_index=index, signature=self.singles[index])
+
+    def _hold_single(self, signers: Signers, signature: Signature) -> None:
+        (index,) = indices_of(signers)
+        self.singles[index] = signature
+        self.single_signers |= signers
+
+    def _peel(self) -> None:
+        """Take the single signatures out of every sum, until no sum is left with one signer alone."""
+        waiting = list(self.partials.values())
+        while waiting:
+            partial = waiting.pop()
+            known = partial.signers & self.single_signers
+            if not known:
+                continue
+            if known == partial.signers:
+                del self.partials[partial.signers]
+                continue
+            try:
+                rest = subtract(partial, [self.single(index) for index in indices_of(known)])
+            except Refused:
+                continue  # colluding keys whose signatures cancel: only the whole can be used
+            del self.partials[partial.signers]
+            if rest.signers.bit_count() == 1:
+                self._hold_single(rest.signers, rest.signature)
+                waiting = list(self.partials.values())
+            else:
+                self.partials[rest.signers] = rest
+
+    def _choose(
+        self, singles: int, partials: dict[Signers, PartialCertificate]
+    ) -> tuple[Signers, PartialCertificate | None]:
+        """The signers covered by the heaviest disjoint choice, and their sum."""
+        chosen = choose_disjoint(
+            list(partials), lambda signers: compute_weight(signers & ~singles, self.operator_set)
+        )
+        covered = 0
+        for signers in chosen:
+            covered |= signers
+        parts: list[Contribution] = [partials[signers] for signers in chosen]
+        parts += [self.single(index) for index in indices_of(singles & ~covered)]
+        if not parts:
+            return Signers(0), None
+        covered |= singles
+        try:
+            return Signers(covered), merge(parts)
+        except Refused as refusal:
+            if refusal.reason is not Reason.POINT_AT_INFINITY:
+                raise
+            return Signers(covered), None
+
+    def _evict(self) -> None:
+        if len(self.partials) <= MAX_PARTIALS:
+            return
+        chosen = choose_disjoint(
+            list(self.partials), lambda signers: compute_weight(signers, self.operator_set)
+        )
+        others = sorted(
+            self.partials.keys() - set(chosen),
+            key=lambda signers: (compute_weight(signers, self.operator_set), -signers),
+        )
+        for signers in others[: len(self.partials) - MAX_PARTIALS]:
+            del self.partials[signers]
 
 
 @dataclass(slots=True, kw_only=True)
 class _OpenSlot:
-    """The alerts of one slot and epoch, and which operator opened it."""
+    """The alerts of one slot and epoch, which operator opened it, and who is proven to have signed two."""
 
     opened_by: OperatorIndex
     counts: dict[Digest, _Count] = field(default_factory=dict)
+    proven: int = 0
 
-    def digests_of(self, index: OperatorIndex) -> list[Digest]:
-        return [digest for digest, count in self.counts.items() if index in count.signatures]
+    def has_room_for(self, index: OperatorIndex, digest: Digest) -> bool:
+        """Whether the operator has signed fewer than two other digests here."""
+        others = sum(count.claimed >> index & 1 for other, count in self.counts.items() if other != digest)
+        return others < MAX_DIGESTS_PER_OPERATOR
 
     def expires_at(self) -> int:
         return max(count.alert.expires_at for count in self.counts.values())
@@ -87,9 +239,9 @@ class _OpenSlot:
 class _Draft:
     """An outcome being written."""
 
-    new: list[Attestation] = field(default_factory=list)
-    duplicates: list[Attestation] = field(default_factory=list)
-    refused: list[tuple[Attestation, Refused]] = field(default_factory=list)
+    new: list[Contribution] = field(default_factory=list)
+    duplicates: list[Contribution] = field(default_factory=list)
+    refused: list[tuple[Contribution, Refused]] = field(default_factory=list)
     equivocations: list[EquivocationEvidence] = field(default_factory=list)
     risen: dict[Digest, None] = field(default_factory=dict)  # a set that keeps the order
 
@@ -139,13 +291,13 @@ class Tally:
             self._drop([key for key in self._slots if key[0] == oldest])
         self._sets[operator_set.epoch] = operator_set
 
-    def add(self, attestations: Sequence[Attestation], now: Seconds) -> TallyOutcome:
-        """Count what is a member's, in time and signed; say of every attestation what became of it.
+    def add(self, contributions: Sequence[Contribution], now: Seconds) -> TallyOutcome:
+        """Count what is members', in time and signed; say of every contribution what became of it.
 
         A bad signature is found by bisection and never keeps a good one from counting.
         """
         draft = _Draft()
-        pending = self._admit(attestations, now, draft)
+        pending = self._admit(contributions, now, draft)
         for digest, claims in pending.items():
             self._count_signed(digest, claims, draft)
         return TallyOutcome(
@@ -166,15 +318,21 @@ class Tally:
         That is so for an unknown digest, and where colluding keys cancel each other so that their sum is
         infinity, which no chain accepts: the next honest signature mends it.
         """
+        partial = self.merged(digest)
+        return None if partial is None else certify(partial, self._sets[partial.alert.epoch])
+
+    def merged(self, digest: Digest, within: Signers | None = None) -> PartialCertificate | None:
+        """The heaviest sum of verified signatures over this digest, as peers are told it; None without any.
+
+        With `within`, of these operators alone: what holds others' signatures too is left out.
+        """
         count = self._find(digest)
-        if count is None:
-            return None
-        try:
-            return build_certificate(count.alert, self._sets[count.alert.epoch], count.signatures)
-        except Refused as refusal:
-            if refusal.reason is Reason.POINT_AT_INFINITY:
-                return None
-            raise
+        return None if count is None else count.merged(within)
+
+    def covered(self, digest: Digest) -> Signers:
+        """Whose signatures the certificate holds; 0 for an unknown digest."""
+        count = self._find(digest)
+        return Signers(0 if count is None else count.covered)
 
     def weight(self, digest: Digest) -> Weight:
         """The weight that signed this digest; 0 for an unknown one."""
@@ -196,13 +354,12 @@ class Tally:
         return None if count is None else count.alert
 
     def attestations(self, digest: Digest) -> tuple[Attestation, ...]:
-        """All verified attestations over this digest, by operator index, for peers that lack them."""
+        """All single attestations over this digest, by operator index, for peers that lack them.
+
+        Those that are known only as part of a sum are not among them: `merged` has them.
+        """
         count = self._find(digest)
-        return (
-            ()
-            if count is None
-            else tuple(_attestation_of(count, index) for index in sorted(count.signatures))
-        )
+        return () if count is None else tuple(count.single(index) for index in sorted(count.singles))
 
     def open_digests(self) -> tuple[Digest, ...]:
         """The digests that are counted at present."""
@@ -215,61 +372,91 @@ class Tally:
             epochs=len(self._sets),
             slots=len(self._slots),
             alerts=len(counts),
-            signatures=sum(len(count.signatures) for count in counts),
+            signatures=sum(len(count.singles) for count in counts),
+            partials=sum(len(count.partials) for count in counts),
         )
 
     def _admit(
-        self, attestations: Sequence[Attestation], now: Seconds, draft: _Draft
-    ) -> dict[Digest, dict[_Claim, list[Attestation]]]:
+        self, contributions: Sequence[Contribution], now: Seconds, draft: _Draft
+    ) -> dict[Digest, dict[_Claim, list[Contribution]]]:
         """What has passed every check but its signature, by digest; equal copies together."""
-        pending: dict[Digest, dict[_Claim, list[Attestation]]] = {}
-        for position, attestation in enumerate(attestations):
+        pending: dict[Digest, dict[_Claim, list[Contribution]]] = {}
+        for position, contribution in enumerate(contributions):
             try:
                 self._require_pending_room(position)
-                self._require_counted_here(attestation, now)
-                if self._is_counted(attestation):
-                    draft.duplicates.append(attestation)
+                self._require_counted_here(contribution, now)
+                if self._is_counted(contribution):
+                    draft.duplicates.append(contribution)
                     continue
-                self._require_room(attestation)
+                self._require_room(contribution)
             except Refused as refusal:
-                draft.refused.append((attestation, refusal))
+                draft.refused.append((contribution, refusal))
                 continue
-            claim = (attestation.operator_index, attestation.signature)
-            pending.setdefault(attestation.digest(), {}).setdefault(claim, []).append(attestation)
+            claim = (contribution.signers, contribution.signature)
+            pending.setdefault(contribution.digest(), {}).setdefault(claim, []).append(contribution)
         return pending
 
-    def _count_signed(self, digest: Digest, claims: dict[_Claim, list[Attestation]], draft: _Draft) -> None:
-        copies_by_position = list(claims.values())
-        signed = [(self._key_of(copies[0]), copies[0].signature) for copies in copies_by_position]
-        bad = set(verify_batch(digest, Purpose.ALERT, signed))
-        for position, copies in enumerate(copies_by_position):
+    def _count_signed(self, digest: Digest, claims: dict[_Claim, list[Contribution]], draft: _Draft) -> None:
+        """Sums and single signatures over one digest, in one batch: each is its signers' keys' own."""
+        is_held = False
+        for copies, refusal in self._verify(digest, list(claims.values())):
             try:
-                if position in bad:
-                    raise _bad_signature(copies[0])
+                if refusal is not None:
+                    raise refusal
                 self._require_room(copies[0])  # again: others of this call may have taken it
-            except Refused as refusal:
-                draft.refused += [(copy, refusal) for copy in copies]
+            except Refused as reason:
+                draft.refused += [(copy, reason) for copy in copies]
                 continue
-            self._count(copies[0], draft)
+            self._hold(copies[0], draft)
             draft.duplicates += copies[1:]
+            is_held = True
+        count = self._find(digest)
+        if is_held and count is not None and count.settle():
+            draft.risen[digest] = None
 
-    def _count(self, attestation: Attestation, draft: _Draft) -> None:
-        digest, index = attestation.digest(), attestation.operator_index
-        slot = self._open(attestation)
-        conflicting = slot.digests_of(index)
-        count = slot.counts.setdefault(digest, _Count(alert=attestation.alert))
-        count.signatures[index] = attestation.signature
-        count.weight += self._operator_of(attestation).weight
-        self._slot_of[digest] = _key(attestation)
-        draft.new.append(attestation)
-        draft.risen[digest] = None
-        for other in conflicting:
-            earlier = _attestation_of(slot.counts[other], index)
-            draft.equivocations.append(compute_evidence(earlier, attestation))
+    def _verify(
+        self, digest: Digest, claims: list[list[Contribution]]
+    ) -> list[tuple[list[Contribution], Refused | None]]:
+        """Each claim with what speaks against it."""
+        verdicts: list[tuple[list[Contribution], Refused | None]] = []
+        signed = []
+        for copies in claims:
+            claim = copies[0]
+            try:
+                key = compute_signers_key(claim.signers, self._sets[claim.alert.epoch])
+            except Refused as refusal:  # colluding keys that cancel each other
+                verdicts.append((copies, refusal))
+                continue
+            signed.append((copies, (key, claim.signature)))
+        bad = set(verify_batch(digest, Purpose.ALERT, [each for _, each in signed])) if signed else set()
+        for position, (copies, _) in enumerate(signed):
+            verdicts.append((copies, _bad_signature(copies[0]) if position in bad else None))
+        return verdicts
 
-    def _open(self, attestation: Attestation) -> _OpenSlot:
-        key, index = _key(attestation), attestation.operator_index
+    def _hold(self, contribution: Contribution, draft: _Draft) -> None:
+        digest, alert = contribution.digest(), contribution.alert
+        slot = self._open(contribution)
+        if digest not in slot.counts:
+            slot.counts[digest] = _Count(alert=alert, operator_set=self._sets[alert.epoch])
+            self._slot_of[digest] = _key(contribution)
+        slot.counts[digest].hold(contribution)
+        draft.new.append(contribution)
+        for other, count in slot.counts.items():
+            if other != digest and count.claimed & contribution.signers & ~slot.proven:
+                self._accuse(slot, contribution, count, draft)
+
+    def _accuse(self, slot: _OpenSlot, contribution: Contribution, rival: _Count, draft: _Draft) -> None:
+        """Evidence against everybody who is in both, and not yet proven: by as few signatures as are held."""
+        for held in sorted(rival.contributions(), key=lambda each: each.signers.bit_count()):
+            if held.signers & contribution.signers & ~slot.proven:
+                evidence = compute_evidence(held, contribution)
+                slot.proven |= evidence.signers
+                draft.equivocations.append(evidence)
+
+    def _open(self, contribution: Contribution) -> _OpenSlot:
+        key = _key(contribution)
         if key not in self._slots:
+            index = self._require_opener(contribution)
             self._slots[key] = _OpenSlot(opened_by=index)
             self._opened[key[0], index] += 1
         return self._slots[key]
@@ -294,14 +481,14 @@ class Tally:
                 f"one call counts up to {self._max_pending} attestations; hand in the rest again",
             )
 
-    def _require_counted_here(self, attestation: Attestation, now: Seconds) -> None:
-        alert = attestation.alert
+    def _require_counted_here(self, contribution: Contribution, now: Seconds) -> None:
+        alert = contribution.alert
         if alert.network_id != self._network_id:
             raise Refused(
                 Reason.WRONG_NETWORK,
                 f"this network is {self._network_id.hex()}, the alert is for {alert.network_id.hex()}",
             )
-        check_membership(attestation, self._sets)
+        check_signers(contribution, self._sets)
         valid_until = self._sets[alert.epoch].valid_until
         if now > valid_until:
             raise Refused(
@@ -316,59 +503,55 @@ class Tally:
                 "check this machine's clock",
             )
 
-    def _is_counted(self, attestation: Attestation) -> bool:
-        """True for a copy of a counted attestation. One key has one signature per digest: another is bad."""
-        count = self._find(attestation.digest())
-        known = None if count is None else count.signatures.get(attestation.operator_index)
-        if known is not None and known != attestation.signature:
-            raise _bad_signature(attestation)
-        return known is not None
+    def _is_counted(self, contribution: Contribution) -> bool:
+        count = self._find(contribution.digest())
+        return count is not None and count.is_known(contribution)
 
-    def _require_room(self, attestation: Attestation) -> None:
-        slot = self._slots.get(_key(attestation))
+    def _require_room(self, contribution: Contribution) -> None:
+        slot = self._slots.get(_key(contribution))
         if slot is None:
-            self._require_room_for_slot(attestation)
+            self._require_opener(contribution)
             return
-        digest, index = attestation.digest(), attestation.operator_index
-        if len(slot.digests_of(index)) >= MAX_DIGESTS_PER_OPERATOR:
+        digest, is_single = contribution.digest(), contribution.signers.bit_count() == 1
+        if digest in slot.counts and not is_single:
+            return
+        if not any(slot.has_room_for(index, digest) for index in indices_of(contribution.signers)):
             raise Refused(
-                Reason.EQUIVOCATION, f"operator {index} has signed two other digests for this slot already"
+                Reason.EQUIVOCATION,
+                f"operators {indices_of(contribution.signers)} have signed two other digests for this slot "
+                "already",
             )
         if digest not in slot.counts and len(slot.counts) >= self._max_alerts_per_slot:
             raise Refused(Reason.TALLY_FULL, f"a slot holds up to {self._max_alerts_per_slot} alerts")
 
-    def _require_room_for_slot(self, attestation: Attestation) -> None:
-        epoch, index = attestation.alert.epoch, attestation.operator_index
+    def _require_opener(self, contribution: Contribution) -> OperatorIndex:
+        """The first of the signers that may open another slot, and is charged for this one."""
+        epoch = contribution.alert.epoch
         if len(self._slots) >= self._max_slots:
             raise Refused(
                 Reason.TALLY_FULL, f"up to {self._max_slots} slots are open; wait until some expire"
             )
         quota = max(1, self._max_slots // (MAX_EPOCHS * len(self._sets[epoch].operators)))
-        if self._opened[epoch, index] >= quota:
-            raise Refused(Reason.QUOTA_EXCEEDED, f"operator {index} may hold {quota} slots open, and does")
+        for index in indices_of(contribution.signers):
+            if self._opened[epoch, index] < quota:
+                return index
+        raise Refused(
+            Reason.QUOTA_EXCEEDED,
+            f"operators {indices_of(contribution.signers)} may hold {quota} slots open each, and do",
+        )
 
     def _find(self, digest: Digest) -> _Count | None:
         key = self._slot_of.get(digest)
         return None if key is None else self._slots[key].counts[digest]
 
-    def _operator_of(self, attestation: Attestation) -> Operator:
-        return self._sets[attestation.alert.epoch].by_index(attestation.operator_index)
 
-    def _key_of(self, attestation: Attestation) -> PublicKey:
-        return self._operator_of(attestation).public_key
+def _key(contribution: Contribution) -> _SlotKey:
+    return contribution.alert.epoch, contribution.slot_id()
 
 
-def _key(attestation: Attestation) -> _SlotKey:
-    return attestation.alert.epoch, attestation.slot_id()
-
-
-def _attestation_of(count: _Count, index: OperatorIndex) -> Attestation:
-    return Attestation(alert=count.alert, operator_index=index, signature=count.signatures[index])
-
-
-def _bad_signature(attestation: Attestation) -> Refused:
+def _bad_signature(contribution: Contribution) -> Refused:
     return Refused(
         Reason.BAD_SIGNATURE,
-        f"the signature must be that of operator {attestation.operator_index} of epoch "
-        f"{attestation.alert.epoch} over {attestation.digest().hex()}, is not",
+        f"the signature must be that of operators {indices_of(contribution.signers)} of epoch "
+        f"{contribution.alert.epoch} over {contribution.digest().hex()}, is not",
     )

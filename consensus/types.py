@@ -20,6 +20,9 @@ Weight = NewType("Weight", int)
 OperatorIndex = NewType("OperatorIndex", int)
 """Place of an operator in its epoch's set, from 0."""
 
+Signers = NewType("Signers", int)
+"""Some operators of one set as a bitmap: bit i is operator i; below 2**256."""
+
 Epoch = NewType("Epoch", int)
 """Number of an operator set; below 2**32."""
 

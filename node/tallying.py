@@ -14,9 +14,9 @@ import structlog
 import trio
 
 from consensus.alert import Level
-from consensus.attestation import Attestation
 from consensus.certificate import Certificate
 from consensus.errors import Reason
+from consensus.partial import Contribution, indices_of
 from consensus.tally import Tally
 from consensus.types import Digest, OperatorIndex, PolicyHash, Seconds
 from node.evaluate.findings import Question
@@ -51,7 +51,7 @@ class Tallying:
         policies: frozenset[PolicyHash],
         certificates: trio.MemorySendChannel[Certificate],
         questions: trio.MemorySendChannel[Question],
-        blame: Callable[[Attestation, Reason], Awaitable[None]],
+        blame: Callable[[Contribution, Reason], Awaitable[None]],
         settled: Callable[[Digest], None],
     ) -> None:
         self._tally = tally
@@ -85,7 +85,7 @@ class Tallying:
         """The question has been looked into: whoever caused it may cause another."""
         self._open.pop(question, None)
 
-    async def run(self, incoming: trio.MemoryReceiveChannel[Attestation]) -> None:
+    async def run(self, incoming: trio.MemoryReceiveChannel[Contribution]) -> None:
         """Count until the channel closes."""
         async for first in incoming:
             batch = [first]
@@ -96,7 +96,7 @@ class Tallying:
                     break
             await self._count(batch)
 
-    async def _count(self, batch: list[Attestation]) -> None:
+    async def _count(self, batch: list[Contribution]) -> None:
         now = self._now()
         self._tally.prune(now)
         outcome = self._tally.add(batch, now)
@@ -105,22 +105,20 @@ class Tallying:
         self._refused += len(outcome.refused)
         for digest in outcome.grown:
             await self._tell_growth(digest)
-        for attestation in outcome.new:
-            self._ask_about(attestation)
+        for contribution in outcome.new:
+            self._ask_about(contribution)
         for evidence in outcome.equivocations:
             self._equivocations += 1
-            _log.error(
-                "equivocation.proven", operator_index=evidence.operator_index, slot_id=evidence.slot_id
-            )
-        for attestation, refused in outcome.refused:
+            _log.error("equivocation.proven", operators=evidence.operators, slot_id=evidence.slot_id)
+        for contribution, refused in outcome.refused:
             _log.warning(
                 "attestation.refused",
-                digest=attestation.digest(),
-                operator_index=attestation.operator_index,
+                digest=contribution.digest(),
+                operators=indices_of(contribution.signers),
                 reason=refused.reason,
                 detail=refused.message,
             )
-            await self._blame(attestation, refused.reason)
+            await self._blame(contribution, refused.reason)
 
     async def _tell_growth(self, digest: Digest) -> None:
         certificate = self._tally.certificate(digest)
@@ -138,9 +136,16 @@ class Tallying:
         if Level.PAUSE in levels:
             self._settled(digest)
 
-    def _ask_about(self, attestation: Attestation) -> None:
-        """Have our own view of the anchor evaluated, once, when a member signed what we have not raised."""
-        digest, slot = attestation.digest(), attestation.alert.slot
+    def _ask_about(self, contribution: Contribution) -> None:
+        """Have our own view of the anchor evaluated, once, when members signed what we have not raised.
+
+        Of several who signed together the first is the one that caused the question.
+        """
+        digest, slot, asker = (
+            contribution.digest(),
+            contribution.alert.slot,
+            indices_of(contribution.signers)[0],
+        )
         if digest in self._raised or digest in self._asked or slot.policy_hash not in self._policies:
             return
         question = Question(
@@ -150,7 +155,7 @@ class Tallying:
             anchor_number=slot.anchor_number,
             anchor_hash=slot.anchor_hash,
         )
-        if list(self._open.values()).count(attestation.operator_index) >= MAX_OPEN_QUESTIONS:
+        if list(self._open.values()).count(asker) >= MAX_OPEN_QUESTIONS:
             self._questions_dropped += 1
             return
         try:
@@ -159,13 +164,13 @@ class Tallying:
             # our own evaluation comes first: what cannot be looked into now is not looked into at all
             self._questions_dropped += 1
             return
-        self._open[question] = attestation.operator_index
+        self._open[question] = asker
         _remember(self._asked, digest)
         self._questions_sent += 1
         _log.info(
             "question.asked",
             digest=digest,
-            operator_index=attestation.operator_index,
+            operator_index=asker,
             block_number=slot.anchor_number,
         )
 

@@ -8,6 +8,7 @@ import pytest
 from consensus.attestation import Attestation
 from consensus.equivocation import EquivocationEvidence, compute_evidence, is_proven
 from consensus.errors import Reason, Refused
+from consensus.partial import merge, subtract
 from tests.consensus.factories import (
     EXPIRES_AT,
     make_alert,
@@ -32,7 +33,7 @@ def test_two_digests_for_one_slot_are_evidence_in_either_order() -> None:
     evidence = compute_evidence(ONE, OTHER)
 
     assert evidence == compute_evidence(OTHER, ONE)
-    assert (evidence.operator_index, evidence.epoch, evidence.slot_id) == (2, 1, ONE.slot_id())
+    assert (evidence.operators, evidence.epoch, evidence.slot_id) == ((2,), 1, ONE.slot_id())
     assert is_proven(evidence, SET)
 
 
@@ -57,6 +58,18 @@ def test_two_digests_for_one_slot_are_evidence_in_either_order() -> None:
 )
 def test_what_an_honest_operator_may_sign_is_no_evidence(other: Attestation) -> None:
     assert reason_of(lambda: compute_evidence(ONE, other)) == Reason.EVIDENCE_INVALID
+
+
+def test_a_sum_of_signatures_proves_whoever_signed_twice_and_nobody_else() -> None:
+    one = merge([make_attestation(ONE.alert, index) for index in (0, 2, 3)])
+    other = merge([make_attestation(OTHER.alert, index) for index in (2, 3, 6)])
+
+    evidence = compute_evidence(one, other)
+
+    assert evidence.operators == (2, 3)
+    assert is_proven(evidence, SET)
+    honest = subtract(other, [OTHER, make_attestation(OTHER.alert, 3)])
+    assert reason_of(lambda: compute_evidence(one, honest)) == Reason.EVIDENCE_INVALID
 
 
 def test_evidence_has_one_order_so_that_it_is_submitted_once() -> None:

@@ -183,8 +183,8 @@ def test_the_order_of_delivery_changes_neither_weight_nor_certificate(
 
     assert [tally.weight(each.digest()) for each in (ALERT, RIVAL, ELSEWHERE)] == [6_000, 2_000, 2_000]
     assert encode_certificate(certificate_of(tally, ALERT)) == encode_certificate(EXPECTED_CERTIFICATE)
-    assert [(each.operator_index, {each.first.digest(), each.second.digest()}) for each in evidence] == [
-        (5, {ALERT.digest(), RIVAL.digest()})
+    assert [(each.operators, {each.first.digest(), each.second.digest()}) for each in evidence] == [
+        ((5,), {ALERT.digest(), RIVAL.digest()})
     ]
 
 
@@ -497,7 +497,7 @@ def test_a_slot_is_kept_as_a_whole_until_its_last_alert_expires() -> None:
     assert tally.prune(Seconds(EXPIRES_AT + 1)) == ()
     outcome = tally.add([make_attestation(longer, 2)], Seconds(EXPIRES_AT + 1))
 
-    assert [each.operator_index for each in outcome.equivocations] == [2]
+    assert [each.operators for each in outcome.equivocations] == [(2,)]
 
 
 def test_the_oldest_epoch_gives_way_with_its_slots() -> None:
@@ -511,7 +511,9 @@ def test_the_oldest_epoch_gives_way_with_its_slots() -> None:
     assert (tally.weight(old.digest()), tally.weight(current.digest())) == (0, 1_000)
     assert reasons(tally.add([make_attestation(old)], NOW)) == [Reason.OLD_EPOCH]
     assert reason_of(lambda: tally.add_operator_set(sets[0])) == Reason.OLD_EPOCH
-    assert tally.statistics() == TallyStatistics(epochs=MAX_EPOCHS, slots=1, alerts=1, signatures=1)
+    assert tally.statistics() == TallyStatistics(
+        epochs=MAX_EPOCHS, slots=1, alerts=1, signatures=1, partials=0
+    )
 
 
 def test_a_second_header_for_an_epoch_is_refused_and_the_same_again_is_not() -> None:
