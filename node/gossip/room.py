@@ -19,6 +19,7 @@ import trio
 from consensus.attestation import Attestation, check_membership
 from consensus.errors import Reason, Refused
 from consensus.operators import Operator, OperatorSet
+from consensus.partial import Contribution, PartialCertificate, encode_partial
 from consensus.types import Address, Digest, Epoch, NetworkId, Seconds
 from node.gossip.faults import STRIKES
 from node.gossip.frames import (
@@ -175,7 +176,7 @@ class GossipRoom:
         """The alert has its quorum here: our attestation need not be repeated any more."""
         self._open.settle(digest)
 
-    async def blame(self, attestation: Attestation, reason: Reason) -> None:
+    async def blame(self, contribution: Contribution, reason: Reason) -> None:
         """Charge the peer that sent an attestation which passed here and failed later (a bad signature).
 
         Only what an honest operator never sends costs anything (`faults.STRIKES`); enough of it is a ban. Our
@@ -183,7 +184,7 @@ class GossipRoom:
         """
         self._refused[reason] += 1
         points = STRIKES.get(reason, 0)
-        sender = self._seen.sender_of(_payload_of(attestation))
+        sender = self._seen.sender_of(_payload_of(contribution))
         if points and sender is not None:
             await self._transport.strike(sender, points, reason=reason)
 
@@ -315,8 +316,10 @@ class GossipRoom:
             await self._transport.strike(received.peer_id, points, reason=error.reason)
 
 
-def _payload_of(attestation: Attestation) -> bytes:
-    return encode_frame(Kind.ATTESTATION, encode_attestation(attestation))
+def _payload_of(contribution: Contribution) -> bytes:
+    if isinstance(contribution, PartialCertificate):
+        return encode_frame(Kind.PARTIAL_CERTIFICATE, encode_partial(contribution))
+    return encode_frame(Kind.ATTESTATION, encode_attestation(contribution))
 
 
 def _price_of_garbage(error: Refused) -> int:
