@@ -6,10 +6,12 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/contracts/tools:$(CURDIR)/contracts
 NODES ?= 7
 WORKERS ?= 3
 INCIDENT ?=
+SEED ?= 1
+TRACES ?= 100000
 PROOFS ?= "suite prove" "suite release" static symbolic "symbolic --mutants" coverage mutate
 OUT ?= .demo
 
-.PHONY: help setup contracts demo test compiled-tests test-python test-contracts check bench bench-detect bench-gas prove setup-prove wheel package lock clean
+.PHONY: help setup contracts demo test compiled-tests test-python test-contracts check bench bench-detect bench-gas model prove setup-prove wheel package lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s'|'
@@ -63,6 +65,9 @@ bench-gas: contracts ## gas of whole transactions, as JSON lines
 	@python -m tests.bench.paged
 	@python -m tests.bench.ceilings
 
+model: setup ## the models of signing and counting in the simulator, as JSON lines [TRACES=100000] [SEED=1]
+	@python -m tests.model.simulator --traces $(TRACES) --seed $(SEED)
+
 setup-prove: setup ## the tools of `make prove`, apart from the rest
 	@[ -x .venv-prove/bin/python ] || python -m venv .venv-prove
 	@cmp -s requirements-prove.lock .make/requirements-prove.lock \
@@ -89,4 +94,4 @@ lock: setup ## pin every Python dependency with hashes
 	  --python-version 3.11 -o requirements-prove.lock
 
 clean: ## everything that was built
-	rm -rf .venv .venv-prove .make .prove .demo dist contracts/node_modules contracts/{artifacts,{out,cache}{,-release,-symbolic}}
+	rm -rf .venv .venv-prove .make .prove .demo dist {contracts,tests/npm}/node_modules contracts/{artifacts,{out,cache}{,-release,-symbolic}}
