@@ -12,10 +12,13 @@ import click
 
 from consensus.errors import Reason, Refused
 from node.commands.edge import JSON_OPTION, guarded, say
+from node.commands.histories import HISTORY_HELP, history_options, make_folder, on_disk
 
 if TYPE_CHECKING:
     from node.backtest.checkpoint import CheckpointFile
+    from node.backtest.job import Job
     from node.backtest.report import Report
+    from node.commands.progress import Advance
     from node.observe.history import RecordedHistory
 
 POLICY_OPTION = click.option(
@@ -31,11 +34,11 @@ POLICY_OPTION = click.option(
 @POLICY_OPTION
 @click.option(
     "--history",
-    "history_path",
-    type=click.Path(path_type=Path),
+    "history",
     required=True,
-    help="Recorded history: a ZIP file or a folder of <block>.json files.",
+    help=HISTORY_HELP,
 )
+@history_options
 @click.option(
     "--until-block",
     type=click.IntRange(min=0),
@@ -50,9 +53,15 @@ POLICY_OPTION = click.option(
 )
 @JSON_OPTION
 def learn(
-    policy_file: Path, history_path: Path, until_block: int | None, out_file: Path, as_json: bool
+    policy_file: Path,
+    history: str,
+    contracts: tuple[str, ...],
+    chain_id: int | None,
+    until_block: int | None,
+    out_file: Path,
+    as_json: bool,
 ) -> None:
-    """Learn from a training span of a recorded history alone, and write what was learned to a file.
+    """Learn from a training span of a history alone, and write what was learned to a file.
 
     Take care that the span is benign: what it holds is usual from then on.
     """
@@ -64,13 +73,17 @@ def learn(
     from node.observe.history import RecordedHistory
 
     policy = guarded(lambda: read_detection_policy(policy_file))
-    history = RecordedHistory(history_path)
-    with showing([printable(history.name)]) as advance:
-        learned = guarded(
-            lambda: learn_history(
-                history, policy, until_block=until_block, advance=lambda done, total: advance(0, done, total)
+    with on_disk([history], contracts=contracts, chain_id=chain_id, folder=None, as_json=as_json) as (path,):
+        recorded = RecordedHistory(path)
+        with showing([printable(recorded.name)]) as advance:
+            learned = guarded(
+                lambda: learn_history(
+                    recorded,
+                    policy,
+                    until_block=until_block,
+                    advance=lambda done, total: advance(0, done, total),
+                )
             )
-        )
     guarded(lambda: write_sealed(out_file, learned.to_bytes()))
     block_number = learned.last_position[0]
     say(
@@ -93,12 +106,12 @@ def learn(
 @POLICY_OPTION
 @click.option(
     "--history",
-    "history_paths",
-    type=click.Path(path_type=Path),
+    "history_texts",
     required=True,
     multiple=True,
-    help="Recorded history: a ZIP file or a folder of <block>.json files. May be given several times.",
+    help=f"{HISTORY_HELP} May be given several times.",
 )
+@history_options
 @click.option(
     "--exploit-tx",
     "exploit_hashes",
@@ -160,7 +173,9 @@ def learn(
 @JSON_OPTION
 def backtest(
     policy_file: Path,
-    history_paths: tuple[Path, ...],
+    history_texts: tuple[str, ...],
+    contracts: tuple[str, ...],
+    chain_id: int | None,
     exploit_hashes: tuple[str, ...],
     labels_file: Path | None,
     learned_file: Path | None,
@@ -173,7 +188,7 @@ def backtest(
     scheduler: str | None,
     as_json: bool,
 ) -> None:
-    """Learn on the first half of a recorded history, judge the second, and say what would have rung.
+    """Learn on the first half of a history, judge the second, and say what would have rung.
 
     With --json one object; for several histories one object a line, and a last line with the sums.
 
@@ -196,35 +211,39 @@ def backtest(
         raise click.UsageError("--scheduler needs --engine dask")
     policy = guarded(lambda: read_detection_policy(policy_file))
     learned = guarded(lambda: read_learned(learned_file)) if learned_file else None
-    histories = [RecordedHistory(path) for path in history_paths]
-    guarded(lambda: _require_distinct([history.name for history in histories]))
-    exploits = guarded(lambda: _pair(histories, exploit_hashes, labels_file))
-    planned = [
-        Job(
+    held = HoldBlocks(limit=hold_blocks[0], freeze=hold_blocks[1], pause=hold_blocks[2])
+    if html_file:
+        guarded(_require_plots)
+
+    def plan(path: Path, name: str, exploit: str | None) -> Job:
+        return Job(
             history=path,
             policy=policy,
             exploit_hash=exploit,
             learned=learned,
-            hold_blocks=HoldBlocks(limit=hold_blocks[0], freeze=hold_blocks[1], pause=hold_blocks[2]),
-            checkpoints=_checkpoints(resume_folder, history.name, checkpoint_every),
+            hold_blocks=held,
+            checkpoints=_checkpoints(resume_folder, name, checkpoint_every),
         )
-        for path, history, exploit in zip(history_paths, histories, exploits, strict=True)
-    ]
-    if html_file:
-        guarded(_require_plots)
 
-    with showing([printable(history.name) for history in histories]) as advance:
+    def play(planned: Sequence[Job], advance: Advance) -> list[Report]:
+        if engine == "dask":
+            from node.backtest.cluster import run_on_cluster
 
-        def play() -> list[Report]:
-            if engine == "dask":
-                from node.backtest.cluster import run_on_cluster
+            return run_on_cluster(planned, scheduler=scheduler, workers=jobs or _cores(), advance=advance)
+        from node.backtest.processes import run_in_processes
 
-                return run_on_cluster(planned, scheduler=scheduler, workers=jobs or _cores(), advance=advance)
-            from node.backtest.processes import run_in_processes
+        return run_in_processes(planned, processes=jobs or _cores(), advance=advance)
 
-            return run_in_processes(planned, processes=jobs or _cores(), advance=advance)
-
-        reports: list[Report] = guarded(play)
+    with on_disk(
+        history_texts, contracts=contracts, chain_id=chain_id, folder=resume_folder, as_json=as_json
+    ) as paths:
+        histories = [RecordedHistory(path) for path in paths]
+        names = [history.name for history in histories]
+        guarded(lambda: _require_distinct(names))
+        exploits = guarded(lambda: _pair(histories, exploit_hashes, labels_file))
+        planned = [plan(*each) for each in zip(paths, names, exploits, strict=True)]
+        with showing([printable(name) for name in names]) as advance:
+            reports: list[Report] = guarded(lambda: play(planned, advance))
     if html_file:
         guarded(lambda: _write_page(html_file, reports))
     _print(reports, as_json=as_json)
@@ -254,10 +273,7 @@ def _checkpoints(folder: Path | None, name: str, every: int) -> CheckpointFile |
 
     if folder is None:
         return None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise click.FileError(str(folder), hint=error.strerror) from None
+    make_folder(folder)
     return CheckpointFile(path=folder / f"{name}.checkpoint.json", every_transactions=every)
 
 

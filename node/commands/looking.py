@@ -13,7 +13,7 @@ import click
 
 from consensus.errors import Reason, Refused
 from consensus.fields import address_from_hex
-from consensus.types import Address, ChainId
+from consensus.types import Address, BlockNumber, ChainId
 from node.chain.rpc import RpcPool, fetch_chain_id, open_pool
 from node.chain.types import Endpoint
 from node.config import ChainConfig, load_chains
@@ -134,6 +134,17 @@ def parse_contracts(given: Sequence[str]) -> tuple[Address, ...]:
     if not contracts:
         raise Refused(Reason.BAD_CONFIG, "--contracts: expected at least one address, came none")
     return tuple(contracts)
+
+
+def parse_blocks(text: str, *, option: str = "--blocks") -> tuple[BlockNumber, BlockNumber]:
+    """`FROM:TO`, the value of `option`. Raises `Refused` (BAD_CONFIG)."""
+    parts = text.split(":")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
+        raise Refused(Reason.BAD_CONFIG, f"{option}: expected FROM:TO, such as 100:200, came {text[:80]!r}")
+    first, last = (BlockNumber(int(part)) for part in parts)
+    if first > last:
+        raise Refused(Reason.BAD_CONFIG, f"{option}: {first} comes after {last}; write the smaller one first")
+    return first, last
 
 
 def _choose(chains: Sequence[ChainConfig], chain_id: int | None, file: Path) -> ChainConfig:

@@ -8,10 +8,8 @@ from typing import Any
 
 import click
 
-from consensus.errors import Reason, Refused
-from consensus.types import BlockNumber
 from node.commands.edge import JSON_OPTION, guarded, run_guarded, say
-from node.commands.looking import looking_options, opened, parse_contracts, read_sight
+from node.commands.looking import looking_options, opened, parse_blocks, parse_contracts, read_sight
 
 
 @click.command("record")
@@ -61,14 +59,3 @@ def record_command(contracts: tuple[str, ...], blocks: str, out: Path, as_json: 
         f"written     {out}\n"
         f"Next: tocsin backtest --policy docs/policies/general.yaml --history {out}",
     )
-
-
-def parse_blocks(text: str) -> tuple[BlockNumber, BlockNumber]:
-    """`FROM:TO`. Raises `Refused` (BAD_CONFIG)."""
-    parts = text.split(":")
-    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
-        raise Refused(Reason.BAD_CONFIG, f"--blocks: expected FROM:TO, such as 100:200, came {text[:80]!r}")
-    first, last = (BlockNumber(int(part)) for part in parts)
-    if first > last:
-        raise Refused(Reason.BAD_CONFIG, f"--blocks: {first} comes after {last}; write the smaller one first")
-    return first, last
