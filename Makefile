@@ -45,7 +45,7 @@ test-contracts: contracts ## forge: unit, fuzz, invariants
 	cd contracts && forge test
 
 test-python: contracts ## pytest: units, properties, attacks, end to end
-	pytest -q -n $(WORKERS) --dist loadgroup
+	pytest -q -n $(WORKERS) --dist loadscope
 
 bench: contracts ## latency of a real network, and of the cryptography, as JSON lines
 	@python -m tests.bench.latency

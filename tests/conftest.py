@@ -1,9 +1,4 @@
-"""The order of the suite, who runs what, and logging, which belongs to the process.
-
-Whole networks of processes come last, when forge, which runs beside, has finished. Where several processes run
-the suite (`-n`, `--dist loadgroup`), a module stays within one, so that what it sets up is set up once; so do all
-that build the contracts, since they share their folder. Networks are set up by each test, and are spread.
-"""
+"""The order of the suite, who runs what, and logging, which belongs to the process."""
 
 from __future__ import annotations
 
@@ -13,19 +8,34 @@ from pathlib import Path
 
 import pytest
 import structlog
+from xdist.scheduler import LoadScopeScheduling
 
 WHOLE_NETWORKS = Path(__file__).parent / "e2e"
 CONTRACTS = Path(__file__).parent / "contracts"
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
+class Shares(LoadScopeScheduling):  # type: ignore[misc]
+    """What the processes of `-n` share out: modules, so that what one sets up is set up once.
+
+    All that build the contracts are one share, since they build in one folder; a whole network is one by
+    itself.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = Path(nodeid.partition("::")[0])
+        if WHOLE_NETWORKS.name in module.parts:
+            return nodeid
+        return str(module.parent if CONTRACTS.name in module.parts else module)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Shares:
+    return Shares(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Stable: within both parts the order stays."""
+    """Whole networks of processes last, when forge, which runs beside, has finished; within both parts the
+    order stays."""
     items.sort(key=lambda item: WHOLE_NETWORKS in item.path.parents)
-    for item in items:
-        if WHOLE_NETWORKS not in item.path.parents:
-            together = CONTRACTS if CONTRACTS in item.path.parents else item.path
-            item.add_marker(pytest.mark.xdist_group(str(together.relative_to(Path(__file__).parent))))
 
 
 @pytest.fixture(autouse=True)
