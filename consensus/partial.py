@@ -51,7 +51,7 @@ class PartialCertificate:
     def __post_init__(self) -> None:
         if not isinstance(self.alert, Alert):
             raise Refused(Reason.WRONG_TYPE, f"alert must be an Alert, came {type(self.alert).__name__}")
-        if not isinstance(self.signers, int) or isinstance(self.signers, bool):
+        if type(self.signers) is not int:  # a bool is an int, and no bitmap
             raise Refused(Reason.WRONG_TYPE, f"signers must be a bitmap, came {type(self.signers).__name__}")
         if self.signers <= 0:
             raise Refused(Reason.EMPTY_LIST, "a partial certificate has at least one signer, came none")
