@@ -23,6 +23,7 @@ from node.commands.edge import (
     run_guarded,
     say,
 )
+from node.commands.journal import journal_command
 from node.commands.policy import check, schema
 from node.commands.record import record_command
 from node.commands.rules import backtest as backtest_rules
@@ -53,6 +54,7 @@ def cli() -> None:
     """
 
 
+cli.add_command(journal_command)
 cli.add_command(record_command)
 cli.add_command(shadow_command)
 cli.add_command(bridge_command)

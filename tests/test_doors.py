@@ -68,6 +68,7 @@ DOORS: dict[str, set[str]] = {
     "node.commands": {
         "consensus",
         "node.config",
+        "node.attest",
         "node.chain",
         "node.backtest",
         "node.observe",
@@ -109,6 +110,7 @@ DOORS: dict[str, set[str]] = {
 # Modules through which a room is entered from another one, where that is less than all of it.
 NARROW: dict[tuple[str, str], set[str]] = {
     ("node.config", "node.chain"): {"node.chain.types"},
+    ("node.commands", "node.attest"): {"node.attest.checkup", "node.attest.interchange"},
     ("node.members", "node.evaluate"): {"node.evaluate.room"},
     ("node.tallying", "node.evaluate"): {"node.evaluate.findings"},
     ("node.cli", "node.devnet"): {"node.devnet.demo"},
