@@ -162,7 +162,7 @@ policy.add_command(backtest_rules)
 @JSON_OPTION
 def policy_hash(file: Path, as_json: bool) -> None:
     """Check a policy file and print the hash that the guardian's owner approves with setPolicy(bytes32)."""
-    from node.evaluate.policy import read_policy
+    from node.policies import read_policy
 
     read = guarded(lambda: read_policy(file))
     hashed = f"0x{read.hash.hex()}"

@@ -1,6 +1,7 @@
 """The map: one watcher, its rooms, and the channels between them, in the order of the flow.
 
-    heads → evaluate → attest → gossip
+    heads → detections (traces, levels) → evaluate, the rules that wait for them
+      ↳ evaluate → attest → gossip
                          ↓        ↓
                        tally ← members' attestations
                          ↓ certificate, growing      ↳ question → evaluate
@@ -13,7 +14,7 @@ matters is on the disk.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -36,19 +37,24 @@ from node.chain.reader import ChainReader
 from node.chain.types import BlockRef
 from node.config import ChainConfig, Config
 from node.connection import ChainConnection, open_connection
-from node.evaluate.engine import Engine
+from node.detect.levels import Levels
+from node.evaluate.engine import Engine, make_engines
 from node.evaluate.findings import Question
-from node.evaluate.policy import read_policy
+from node.evaluate.lookups import LookedUpSignal
+from node.evaluate.policy import Policy
 from node.evaluate.room import EvaluationRoom
 from node.gossip.host import HostConfig, addresses_by_peer, open_host
 from node.gossip.room import GossipRoom, compute_older_topic, compute_topic
 from node.gossip.transport import Addresses, GossipTransport, PeerId
 from node.keys import JOURNAL_FILE, OpenKeys, open_keys
+from node.live.detection import JudgedBlock, LiveDetection
 from node.members import Members
 from node.observe.heads import HeadEvent, HeadFollower
+from node.observe.traces import TraceReader
 from node.observe.view import BlockView
 from node.operate.heads import report_heads
 from node.operate.peers import report_peers
+from node.policies import read_policy
 from node.respond.expiry import Expiry
 from node.respond.guardian import GuardianOnChain
 from node.respond.responder import Responder
@@ -97,7 +103,7 @@ async def run_watcher(config: Config) -> None:
     `Unavailable` when the registry cannot be read, and whatever a room died of.
     """
     keys = await open_keys(config.keys)
-    engines = tuple(Engine(read_policy(path)) for path in config.policies)
+    policies = tuple(read_policy(path) for path in config.policies)
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(
             open_journal(config.data_directory / JOURNAL_FILE, keys.bls.public_key())
@@ -110,7 +116,7 @@ async def run_watcher(config: Config) -> None:
             )
             for each in config.chains
         }
-        _require_source_chains(engines, chains)
+        _require_source_chains(policies, chains)
         home = chains[config.network.home_chain]
         members = Members(
             network_id=compute_network_id(config.network.home_chain, config.network.registry),
@@ -132,7 +138,7 @@ async def run_watcher(config: Config) -> None:
         await _run_rooms(
             chains=chains,
             home=home,
-            engines=engines,
+            policies=policies,
             members=members,
             signer=Signer(keys.bls, journal),
             transport=transport,
@@ -144,7 +150,7 @@ async def _run_rooms(
     *,
     chains: Mapping[ChainId, _Chain],
     home: _Chain,
-    engines: tuple[Engine, ...],
+    policies: tuple[Policy, ...],
     members: Members,
     signer: SigningDoor,
     transport: GossipTransport,
@@ -163,13 +169,30 @@ async def _run_rooms(
         heads = [chain.clock.latest for chain in chains.values()]
         return Seconds(max((head.timestamp for head in heads if head is not None), default=0))
 
-    evaluation = {
-        chain_id: EvaluationRoom(
-            engines=tuple(engine for engine in engines if engine.policy.source_chain_id == chain_id),
-            membership=members.membership,
-            alerts=alerts_in,
-        )
-        for chain_id in {engine.policy.source_chain_id for engine in engines}
+    def open_rooms(engines: Iterable[Engine]) -> dict[ChainId, EvaluationRoom]:
+        by_chain: dict[ChainId, list[Engine]] = {}
+        for engine in engines:
+            by_chain.setdefault(engine.policy.source_chain_id, []).append(engine)
+        return {
+            chain_id: EvaluationRoom(engines=tuple(each), membership=members.membership, alerts=alerts_in)
+            for chain_id, each in by_chain.items()
+        }
+
+    engines = [make_engines(policy) for policy in policies]
+    prompt = open_rooms(engine for at_once, _ in engines for engine in at_once)
+    late = open_rooms(engine for _, waiting in engines for engine in waiting)
+    judged = {chain_id: trio.open_memory_channel[JudgedBlock](HEADS) for chain_id in late}
+    detections = {
+        chain_id: [
+            LiveDetection(
+                levels,
+                chains[chain_id].reader,
+                TraceReader(chains[chain_id].connection.pool, levels.watched),
+                judged_in.send,
+            )
+            for levels in _levels_of(policies, chain_id)
+        ]
+        for chain_id, (judged_in, _) in judged.items()
     }
     gossip = GossipRoom(
         transport=transport, network_id=members.network_id, incoming=incoming_in.clone(), now=chain_time
@@ -178,7 +201,7 @@ async def _run_rooms(
     tallying = Tallying(
         tally,
         now=chain_time,
-        policies=frozenset(engine.policy.hash for engine in engines),
+        policies=frozenset(policy.hash for policy in policies),
         certificates=certificates_in,
         questions=questions_in,
         blame=gossip.blame,
@@ -190,7 +213,7 @@ async def _run_rooms(
     expiry = Expiry(
         me=members.me,
         operators=members.addresses,
-        actions=[each.action for engine in engines for each in engine.policy.actions],
+        actions=[each.action for policy in policies for each in policy.actions],
         chains=answering,
     )
 
@@ -223,14 +246,21 @@ async def _run_rooms(
                 "head.seen", chain_id=event.ref.chain_id, block_number=event.ref.number, kind=event.kind
             )
             await heads_in.send(BlockView(event.ref, chain.reader, chain.follower.ancestry))
+            for detection in detections.get(event.ref.chain_id, ()):
+                detection.wake()
             epochs_are_due |= chain is home and event.ref.number % REFRESH_BLOCKS == 0
             if epochs_are_due:
                 epochs_are_due = not await read_epochs(event.ref)
 
     async def evaluate(chain_id: ChainId, views: trio.MemoryReceiveChannel[BlockView]) -> None:
         async for view in views:
-            if chain_id in evaluation:
-                await evaluation[chain_id].evaluate(view)
+            if chain_id in prompt:
+                await prompt[chain_id].evaluate(view)
+
+    async def evaluate_late(chain_id: ChainId, blocks: trio.MemoryReceiveChannel[JudgedBlock]) -> None:
+        async for block in blocks:
+            view = BlockView(block.ref, chains[chain_id].reader, chains[chain_id].follower.ancestry)
+            await (late[chain_id].evaluate if block.is_live else late[chain_id].look_back)(view)
 
     async def open_view(chain_id: ChainId, block_hash: BlockHash) -> BlockView:
         chain = chains[chain_id]
@@ -238,8 +268,9 @@ async def _run_rooms(
 
     async def answer() -> None:
         async for question in questions:
-            if question.chain_id in evaluation:
-                await evaluation[question.chain_id].answer(question, open_view)
+            rooms = [room[question.chain_id] for room in (late, prompt) if question.chain_id in room]
+            for room in [each for each in rooms if each.judges(question)] or rooms[-1:]:
+                await room.answer(question, open_view)
             tallying.answered(question)
 
     async def sign() -> None:
@@ -281,6 +312,10 @@ async def _run_rooms(
             views_in, views = trio.open_memory_channel[BlockView](HEADS)
             nursery.start_soon(evaluate, chain_id, views)
             nursery.start_soon(follow, chain, views_in)
+        for chain_id, (_, blocks) in judged.items():
+            nursery.start_soon(evaluate_late, chain_id, blocks)
+            for detection in detections[chain_id]:
+                nursery.start_soon(detection.run)
         nursery.start_soon(report_heads, {chain_id: chain.follower for chain_id, chain in chains.items()})
         # windows are measured by chain time: no message before there is one. Only the home chain is waited
         # for, so that another chain's outage does not silence this watcher on all of them
@@ -313,11 +348,19 @@ async def _open_chain(config: ChainConfig, keys: OpenKeys, timeout_seconds: floa
         )
 
 
-def _require_source_chains(engines: tuple[Engine, ...], chains: Mapping[ChainId, _Chain]) -> None:
-    for engine in engines:
-        if engine.policy.source_chain_id not in chains:
+def _levels_of(policies: tuple[Policy, ...], chain_id: ChainId) -> Iterator[Levels]:
+    """What the detections of this chain are to fill."""
+    for policy in policies:
+        for signal in policy.signals if policy.source_chain_id == chain_id else ():
+            if isinstance(signal, LookedUpSignal) and isinstance(signal.values, Levels):
+                yield signal.values
+
+
+def _require_source_chains(policies: tuple[Policy, ...], chains: Mapping[ChainId, _Chain]) -> None:
+    for policy in policies:
+        if policy.source_chain_id not in chains:
             raise Refused(
                 Reason.BAD_CONFIG,
-                f"policy {engine.policy.name} watches chain {engine.policy.source_chain_id}, and no "
+                f"policy {policy.name} watches chain {policy.source_chain_id}, and no "
                 f"[[chains]] table has that id; configured are {sorted(chains)}",
             )

@@ -18,8 +18,8 @@ from click.testing import CliRunner, Result
 import node.keys
 from node.cli import EXIT_BROKEN, EXIT_REFUSED, EXIT_UNAVAILABLE, cli
 from node.config import Keys
-from node.evaluate.policy import read_policy
 from node.keys import JOURNAL_FILE, make_keys
+from node.policies import read_policy
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PASSWORD = "correct horse battery staple"

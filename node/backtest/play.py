@@ -14,13 +14,13 @@ from itertools import chain
 
 from consensus.alert import Level
 from consensus.errors import Reason, Refused
-from consensus.types import Bps
+from consensus.types import BlockNumber, Bps
 from node.backtest.checkpoint import Checkpoint, CheckpointFile, Subject
 from node.backtest.plan import QUARANTINE_BLOCKS, Plan, count_span, make_plan
 from node.backtest.report import Alarm, HoldBlocks, Outcome, Report
 from node.backtest.tally import Counter, Tally
 from node.detect.books import Books
-from node.detect.learned import Learned
+from node.detect.learned import Learned, RecordedSpan
 from node.detect.policy import DetectionPolicy
 from node.detect.watch import Position, Watch
 from node.observe.history import RecordedHistory
@@ -121,6 +121,21 @@ def learn_history(
         rows=rows_hash,
         last_position=watch.last_position,
         state=watch.state(),
+        recorded=_recorded_span(history, until_block),
+    )
+
+
+def _recorded_span(history: RecordedHistory, until_block: int | None) -> RecordedSpan | None:
+    """What the history says of the blocks up to `until_block`; half of all transactions may end
+    within one."""
+    recording = history.recording()
+    if recording is None or until_block is None:
+        return None
+    return RecordedSpan(
+        chain_id=recording.chain_id,
+        contracts=recording.contracts,
+        until_block=min(BlockNumber(until_block), recording.last),
+        until_hash=recording.last_hash if until_block >= recording.last else None,
     )
 
 

@@ -85,18 +85,21 @@ def learn(
                 )
             )
     guarded(lambda: write_sealed(out_file, learned.to_bytes()))
-    block_number = learned.last_position[0]
+    block_number, recorded = learned.last_position[0], learned.recorded
     say(
         as_json,
         {
             "history": learned.history,
             "learned": learned.transactions,
             "last_block": block_number,
+            "until_block": None if recorded is None else recorded.until_block,
+            "contracts": [] if recorded is None else list(recorded.contracts),
             "policy_hash": f"0x{policy.hash.hex()}",
             "learned_hash": learned.hash(),
         },
         f"learned     {learned.transactions} transactions, the last in block {block_number}\n"
-        f"written     {out_file}\n"
+        + (f"up to       block {recorded.until_block}\n" if recorded else "")
+        + f"written     {out_file}\n"
         f"hash        {learned.hash()}\n"
         f"Next: tocsin backtest --learned {out_file}, with the same policy.",
     )

@@ -19,9 +19,10 @@ from node.detect.policy import DetectionPolicy, parse_detection_document
 from node.detect.vocabulary import detection_schema
 from node.evaluate.document import MAX_DOCUMENT_BYTES, Node
 from node.evaluate.includes import parse_file
-from node.evaluate.policy import Policy, parse_policy_document
+from node.evaluate.policy import Policy
 from node.evaluate.problems import DocumentRefused, Place, Problem
 from node.evaluate.vocabulary import policy_schema
+from node.policies import parse_rule_document
 
 _LINE_END: Final = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 _WIDEST: Final = 160
@@ -32,14 +33,17 @@ class Kind:
     """One kind of policy: the key at its head, how it is read, and its schema where it has one."""
 
     key: str
-    parse: Callable[[Node], Policy | DetectionPolicy | BridgePolicy]
+    parse: Callable[[Node, Path], Policy | DetectionPolicy | BridgePolicy]
+    """Of the document, and the file that it was read from."""
     schema: Callable[[], dict[str, Any]] | None = None
 
 
 KINDS: Final = {
-    "rule": Kind(key="tocsin", parse=parse_policy_document, schema=policy_schema),
-    "detection": Kind(key="tocsin_detection", parse=parse_detection_document, schema=detection_schema),
-    "bridge": Kind(key="tocsin_bridge", parse=parse_bridge_document),
+    "rule": Kind(key="tocsin", parse=parse_rule_document, schema=policy_schema),
+    "detection": Kind(
+        key="tocsin_detection", parse=lambda root, _: parse_detection_document(root), schema=detection_schema
+    ),
+    "bridge": Kind(key="tocsin_bridge", parse=lambda root, _: parse_bridge_document(root)),
 }
 
 
@@ -58,7 +62,7 @@ def check(file: Path, as_json: bool) -> None:
 
     def parse(root: Node) -> Policy | DetectionPolicy | BridgePolicy:
         kinds.append(find_kind(root))
-        return KINDS[kinds[0]].parse(root)
+        return KINDS[kinds[0]].parse(root, file)
 
     try:
         policy = parse_file(file, parse)

@@ -10,16 +10,18 @@ from typing import Any, Final
 
 import click
 
+from consensus.errors import Reason, Refused
 from consensus.types import BlockNumber
 from node.chain.reader import ChainReader
 from node.chain.rpc import open_pool
 from node.chain.types import Endpoint
 from node.commands.edge import JSON_OPTION, guarded, run_guarded, say
-from node.evaluate.engine import Engine
+from node.evaluate.engine import Engine, make_engines
 from node.evaluate.findings import Finding
-from node.evaluate.policy import Policy, read_policy
+from node.evaluate.policy import Policy
 from node.observe.ancestry import Ancestry
 from node.observe.view import BlockView
+from node.policies import read_policy
 
 MAX_BLOCKS: Final = 1_000_000
 TIMEOUT_SECONDS: Final = 30.0
@@ -57,10 +59,23 @@ def backtest(file: Path, http_file: Path, blocks: int, last: int | None, as_json
       2  the policy or the file with the address was refused
       3  the endpoint did not answer
     """
-    policy = guarded(lambda: read_policy(file))
+    policy = guarded(lambda: _require_playable(read_policy(file)))
     endpoint = _endpoint(http_file)
     played = run_guarded(lambda: _play(policy, endpoint, blocks, last))
     say(as_json, _as_dict(policy, played), _render(policy, played))
+
+
+def _require_playable(policy: Policy) -> Policy:
+    """Raises `Refused` (POLICY_INVALID) where a rule waits for what is not played here."""
+    _, waiting = make_engines(policy)
+    rules = sorted(rule.name for engine in waiting for rule in engine.rules)
+    if rules:
+        raise Refused(
+            Reason.POLICY_INVALID,
+            f"{', '.join(rules)} of {policy.name} cannot be played by this command, which reads no traces: "
+            "play the detection policy by `tocsin backtest`, and the other rules from a file without these",
+        )
+    return policy
 
 
 async def _play(policy: Policy, endpoint: Endpoint, blocks: int, last: int | None) -> Played:

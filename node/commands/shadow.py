@@ -57,9 +57,9 @@ def shadow_command(
     from node.config import LogFormat
     from node.detect.policy import read_detection_policy
     from node.detect.watch import Watch
+    from node.live.course import Course, Line, Summary
     from node.observe.traces import TraceReader
     from node.operate.logs import configure_logs
-    from node.shadow.course import Course, Line, Summary
     from node.shadow.follow import follow_chain
     from node.shutdown import until_told
 

@@ -1,7 +1,9 @@
 """Learned state as a file: what was learned, from which span, under which policy.
 
 It is a sealed file (`node/detect/sealed.py`). Its body names the span, so that nobody scores what it was
-learned from, and holds the state of the watch, which names the policy.
+learned from, and holds the state of the watch, which names the policy. Where the history says of which chain,
+contracts and blocks it is a recording, and whole blocks were learned from, the body says that too: a watcher
+can then go on from the block after (`node/live`).
 """
 
 from __future__ import annotations
@@ -14,12 +16,24 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from consensus.errors import Reason, Refused
+from consensus.types import BlockHash, BlockNumber, ChainId
 from node.detect.policy import DetectionPolicy
 from node.detect.sealed import compute_seal, read_sealed, seal, unseal
 from node.detect.shape import Count
 from node.detect.watch import Position, Watch
+from node.trace import Account
 
-LEARNED_FORMAT: Final = "tocsin.learned.v1"
+LEARNED_FORMAT: Final = "tocsin.learned.v2"
+
+
+class _Recorded(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    chain_id: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    contracts: Annotated[
+        list[Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{40}\Z")]],
+        msgspec.Meta(min_length=1, max_length=1024),
+    ]
+    until_block: Count
+    until_hash: Annotated[str, msgspec.Meta(pattern=r"^(0x[0-9a-f]{64})?\Z")]
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -27,6 +41,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     transactions: Annotated[int, msgspec.Meta(ge=1)]
     rows: Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{64}\Z")]
     last_position: tuple[Count, Count]
+    recorded: _Recorded | None
     state: dict[str, Any]
 
 
@@ -46,6 +61,19 @@ class RowsHash:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedSpan:
+    """What a recording says of the blocks that were learned from, all of which are whole."""
+
+    chain_id: ChainId
+    contracts: tuple[Account, ...]
+    """Those whose transactions were recorded, sorted."""
+    until_block: BlockNumber
+    """The last block, whether or not it held a transaction of theirs."""
+    until_hash: BlockHash | None
+    """Its hash; None where the recording goes on after it, and does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
     """What was learned of a span that ended before the first judgement."""
 
@@ -58,6 +86,8 @@ class Learned:
     last_position: Position
     state: dict[str, Any]
     """As `Watch.state` gave it."""
+    recorded: RecordedSpan | None = None
+    """None where the history does not say, or a block was learned from in part."""
 
     def make_watch(self, policy: DetectionPolicy) -> Watch:
         """A watch that knows this. Raises `Refused` (STATE_FOREIGN, STATE_CORRUPT)."""
@@ -84,14 +114,25 @@ class Learned:
             "transactions": self.transactions,
             "rows": f"0x{self.rows.hex()}",
             "last_position": list(self.last_position),
+            "recorded": None if self.recorded is None else _recorded_body(self.recorded),
             "state": self.state,
         }
 
 
-def read_learned(path: Path) -> Learned:
+def _recorded_body(recorded: RecordedSpan) -> dict[str, Any]:
+    until_hash = recorded.until_hash
+    return {
+        "chain_id": recorded.chain_id,
+        "contracts": list(recorded.contracts),
+        "until_block": recorded.until_block,
+        "until_hash": "" if until_hash is None else f"0x{until_hash.hex()}",
+    }
+
+
+def read_learned(path: Path, *, most_bytes: int | None = None) -> Learned:
     """The learned state in a file. Raises `Refused` (STATE_CORRUPT, STATE_FOREIGN); the message starts with
     the file's path."""
-    return _parse_body(read_sealed(path, LEARNED_FORMAT), place=f"{path}: ")
+    return _parse_body(read_sealed(path, LEARNED_FORMAT, most_bytes=most_bytes), place=f"{path}: ")
 
 
 def parse_learned(content: bytes) -> Learned:
@@ -113,4 +154,22 @@ def _parse_body(body: dict[str, Any], *, place: str = "") -> Learned:
         rows=bytes.fromhex(parsed.rows[2:]),
         last_position=parsed.last_position,
         state=parsed.state,
+        recorded=None if parsed.recorded is None else _parse_recorded(parsed, place=place),
+    )
+
+
+def _parse_recorded(body: _Body, *, place: str) -> RecordedSpan:
+    recorded = body.recorded
+    assert recorded is not None
+    if body.last_position[0] > recorded.until_block or recorded.contracts != sorted(set(recorded.contracts)):
+        raise Refused(
+            Reason.STATE_CORRUPT,
+            f"{place}expected learned state that ends at or before its last block, of contracts in order; "
+            "learn it anew",
+        )
+    return RecordedSpan(
+        chain_id=ChainId(recorded.chain_id),
+        contracts=tuple(Account(each) for each in recorded.contracts),
+        until_block=BlockNumber(recorded.until_block),
+        until_hash=BlockHash(bytes.fromhex(recorded.until_hash[2:])) if recorded.until_hash else None,
     )

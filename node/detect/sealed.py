@@ -1,6 +1,6 @@
 """Sealed files: a format's name, a body of plain JSON values, and a hash over both; one body has one file.
 
-    {"body": {…}, "format": "tocsin.learned.v1", "hash": "0x…"}
+    {"body": {…}, "format": "tocsin.learned.v2", "hash": "0x…"}
 
 The bytes are canonical JSON. A file may be a stranger's: it is measured before it is read, and refused with
 its path for whatever is not of this form. The hash is no signature; it tells damage, and gives people a name
@@ -64,10 +64,11 @@ def compute_seal(body: dict[str, Any], file_format: str) -> str:
     return f"0x{keccak256(canonical([file_format, body])).hex()}"
 
 
-def unseal(content: bytes, file_format: str) -> dict[str, Any]:
+def unseal(content: bytes, file_format: str, *, most_bytes: int | None = None) -> dict[str, Any]:
     """The body. Raises `Refused` (STATE_CORRUPT; STATE_FOREIGN for another format or version)."""
-    if len(content) > MAX_SEALED_BYTES:
-        raise _corrupt(f"more than {MAX_SEALED_BYTES} bytes; no such file is written")
+    most_bytes = MAX_SEALED_BYTES if most_bytes is None else most_bytes
+    if len(content) > most_bytes:
+        raise _corrupt(f"more than {most_bytes} bytes; at most so many are read here")
     try:
         file: Any = _DECODER.decode(content)
         if file.format != file_format:
@@ -88,15 +89,16 @@ def unseal(content: bytes, file_format: str) -> dict[str, Any]:
     return body
 
 
-def read_sealed(path: Path, file_format: str) -> dict[str, Any]:
+def read_sealed(path: Path, file_format: str, *, most_bytes: int | None = None) -> dict[str, Any]:
     """The body of a file. Raises as `unseal` does; the message starts with the path."""
+    most_bytes = MAX_SEALED_BYTES if most_bytes is None else most_bytes
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_SEALED_BYTES + 1)
+            content = file.read(most_bytes + 1)
     except OSError as error:
         raise _corrupt(f"{path}: cannot be read: {error.strerror}") from None
     try:
-        return unseal(content, file_format)
+        return unseal(content, file_format, most_bytes=most_bytes)
     except Refused as refused:
         raise Refused(refused.reason, f"{path}: {refused.message}") from None
 

@@ -25,7 +25,7 @@ from node.devnet.network import Ground
 from node.devnet.scenario import Money
 from node.devnet.vault import ACTION as VAULT_ACTION
 from node.devnet.vault import GuardedVault, deploy_vault, selector
-from node.evaluate.policy import read_policy
+from node.policies import read_policy
 
 MUST_FAIL = 6
 CLOSE_ACTION = "close-the-hole"

@@ -19,7 +19,7 @@ from node.devnet.network import Ground
 from node.devnet.scenario import Money
 from node.devnet.vault import ACTION as VAULT_ACTION
 from node.devnet.vault import ONE, ROLE_BRAKE, GuardedVault, deploy_vault, selector
-from node.evaluate.policy import read_policy
+from node.policies import read_policy
 
 LIQUIDITY = 1_000_000 * ONE
 HONEST_COLLATERAL = 20_000 * ONE

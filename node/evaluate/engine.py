@@ -13,6 +13,9 @@ that decides is remembered; it is asked of the chain again, and only kept as a c
 - What has no value is Unknown, for the rule and the block; so is what no source could answer for. The second
   may be asked again: evaluating a block twice costs only what was not answered the first time.
 
+A rule over signals that another room works out (`lookups.py`) waits for that room; the others must not wait
+with it. So a policy may have two engines, of some of its rules each (`make_engines`).
+
 Looking back over a window needs the state of those blocks: a watcher that has just started over a node that
 keeps 128 blocks of state answers Unknown for a longer window, until it has seen the window's blocks itself.
 """
@@ -23,14 +26,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from consensus.alert import compute_rule_id
 from consensus.errors import Reason, Refused, Unavailable
-from consensus.types import BlockNumber
+from consensus.types import BlockNumber, RuleId
 from node.evaluate.expressions import Read, Undefined
 from node.evaluate.findings import Anchor, Finding, Question, Unknown, compute_evidence_hash, observe
-from node.evaluate.judging import Judge
+from node.evaluate.judging import Judge, reads_of
+from node.evaluate.lookups import LookedUpSignal
 from node.evaluate.policy import Policy, Rule
 from node.evaluate.recent import Recent
-from node.evaluate.views import View, Wants
+from node.evaluate.views import Block, View, Wants
 
 # Room in the caches beyond what one branch needs, for the blocks of a reorganisation.
 SPARE_BLOCKS = 64
@@ -48,16 +53,25 @@ class EngineStatistics:
 
 
 class Engine:
-    """Evaluates one policy. Holds no state but caches keyed by block hash, each with a bound."""
+    """Evaluates one policy, or some of its `rules`.
 
-    def __init__(self, policy: Policy) -> None:
+    Holds no state but caches keyed by block hash, each with a bound.
+    """
+
+    def __init__(self, policy: Policy, rules: Sequence[Rule] | None = None) -> None:
         self.policy = policy
+        self.rules = policy.rules if rules is None else tuple(rules)
         self._signals = {signal.name: signal for signal in policy.signals}
-        self._judges = {rule.name: Judge.of(rule.condition) for rule in policy.rules}
+        self._judges = {rule.name: Judge.of(rule.condition) for rule in self.rules}
         reads = {read for judge in self._judges.values() for read in judge.reads}
         deepest = max((read.blocks_ago for read in reads), default=0)
         self._names = tuple(sorted({read.signal for read in reads if read.blocks_ago == 0}))
-        longest = max(rule.cooldown_blocks for rule in policy.rules)
+        self._awaited = tuple(
+            signal.values
+            for signal in map(self._signals.__getitem__, sorted({read.signal for read in reads}))
+            if isinstance(signal, LookedUpSignal)
+        )
+        longest = max(rule.cooldown_blocks for rule in self.rules)
         # by block, then by the name of the signal or rule
         self._values: Recent[int | Undefined] = Recent(deepest + SPARE_BLOCKS)
         self._truths: Recent[bool | Undefined] = Recent(longest + SPARE_BLOCKS)
@@ -65,6 +79,14 @@ class Engine:
         self._last_block_number: BlockNumber | None = None
         self._findings = 0
         self._unknowns: Counter[Reason] = Counter()
+
+    def judges(self, rule_id: RuleId) -> bool:
+        """Whether the rule with this id is one of this engine's."""
+        return any(compute_rule_id(rule.name) == rule_id for rule in self.rules)
+
+    def waits_for(self, block: Block) -> bool:
+        """Whether another room has yet to say something of this block that the rules here read."""
+        return not all(values.knows(block) for values in self._awaited)
 
     async def evaluate(self, view: View) -> tuple[Finding | Unknown, ...]:
         """What there is to say at this block, in the order of the rules' names; empty on a quiet block.
@@ -76,10 +98,10 @@ class Engine:
             await self._prefetch(view)
         except Unavailable as error:
             outcomes: Iterable[Finding | Unknown | None] = [
-                _unavailable(rule, view, error) for rule in self.policy.rules
+                _unavailable(rule, view, error) for rule in self.rules
             ]
         else:
-            outcomes = [await self._judge(rule, view) for rule in self.policy.rules]
+            outcomes = [await self._judge(rule, view) for rule in self.rules]
         said = tuple(outcome for outcome in outcomes if outcome is not None)
         self._count(view, said)
         return said
@@ -98,6 +120,11 @@ class Engine:
             )
         self._require_chain(view)
         rule = self.policy.rule(question.rule_id)
+        if rule.name not in self._judges:
+            raise Refused(
+                Reason.UNKNOWN_RULE,
+                f"rule {rule.name} of {self.policy.name} is judged by another engine; ask that one",
+            )
         ref = view.ref
         asked = (question.chain_id, question.anchor_number, question.anchor_hash)
         if asked != (ref.chain_id, ref.number, ref.hash):
@@ -218,6 +245,18 @@ class Engine:
                 self._unknowns[each.reason] += 1
             else:
                 self._findings += 1
+
+
+def make_engines(policy: Policy) -> tuple[tuple[Engine, ...], tuple[Engine, ...]]:
+    """The engines whose rules are judged at once, and those whose rules wait for other rooms, one for each
+    set of signals that they wait for."""
+    kinds: dict[tuple[str, ...], list[Rule]] = {}
+    looked_up = {signal.name for signal in policy.signals if isinstance(signal, LookedUpSignal)}
+    for rule in policy.rules:
+        read = {each.signal for each in reads_of(rule.condition)}
+        kinds.setdefault(tuple(sorted(read & looked_up)), []).append(rule)
+    prompt = tuple(Engine(policy, rules) for awaited, rules in kinds.items() if not awaited)
+    return prompt, tuple(Engine(policy, rules) for awaited, rules in sorted(kinds.items()) if awaited)
 
 
 def _before_genesis(read: Read, view: View) -> Undefined:

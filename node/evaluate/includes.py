@@ -63,6 +63,37 @@ def read_with_includes(path: Path) -> Node:
     return _Inclusion(path.parent.resolve()).read(path, chain=())
 
 
+def find_file(item: Node, folder: Path) -> Path:
+    """The file that a policy in `folder` names at `item`, relative to the file that `item` stands in.
+
+    Raises `DocumentRefused` for one that is not there, or lies outside the policy's folder.
+    """
+    folder = folder.resolve()
+    target = _resolve(item, beside=folder / (item.place.file or "policy"), folder=folder)
+    _require_file(item, target)
+    return target
+
+
+def _resolve(item: Node, *, beside: Path, folder: Path) -> Path:
+    """What a file beside which `item` stands means by it."""
+    written = item.text()
+    if PurePosixPath(written).is_absolute() or "\\" in written or "\0" in written:
+        raise item.refusal("expected a path relative to this file, such as `rules/drains.yaml`")
+    try:
+        target = (beside.parent / written).resolve()
+        target.is_file()
+    except (OSError, RuntimeError, ValueError):  # a name too long, a loop of links
+        raise item.refusal("no file can be reached under this name") from None
+    if not target.is_relative_to(folder):
+        raise item.refusal("lies outside the policy's folder; copy the file into it")
+    return target
+
+
+def _require_file(item: Node, target: Path) -> None:
+    if not target.is_file():
+        raise item.refusal("there is no such file")
+
+
 class _Inclusion:
     """One reading: what was read so far, and how much of it."""
 
@@ -104,22 +135,12 @@ class _Inclusion:
         return content
 
     def _target(self, item: Node, included_from: Path, chain: tuple[Path, ...]) -> Path:
-        written = item.text()
-        if PurePosixPath(written).is_absolute() or "\\" in written or "\0" in written:
-            raise item.refusal("expected a path relative to this file, such as `rules/drains.yaml`")
-        try:
-            target = (included_from.parent / written).resolve()
-            is_file = target.is_file()
-        except (OSError, RuntimeError, ValueError):  # a name too long, a loop of links
-            raise item.refusal("no file can be reached under this name") from None
-        if not target.is_relative_to(self._folder):
-            raise item.refusal("lies outside the policy's folder; copy the file into it")
+        target = _resolve(item, beside=included_from, folder=self._folder)
         if target in (*chain, included_from.resolve()):
             raise item.refusal("this file includes itself, by way of others or at once; take this line out")
         if target in self._read:
             raise item.refusal("is included already; name it once")
-        if not is_file:
-            raise item.refusal("there is no such file")
+        _require_file(item, target)
         if len(chain) + 1 >= MAX_INCLUDE_DEPTH:
             raise item.refusal(
                 f"included deeper than {MAX_INCLUDE_DEPTH} files; include it from the first one"

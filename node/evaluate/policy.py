@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import json
 import keyword
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from consensus.alert import (
     MAX_ACTIONS,
@@ -42,7 +41,8 @@ from node.evaluate.expressions import (
     canonical_text,
     parse_condition,
 )
-from node.evaluate.includes import parse_file
+from node.evaluate.judging import reads_of
+from node.evaluate.lookups import LookedUpSignal, Outside
 from node.evaluate.problems import DocumentRefused, Problem, Problems, collected, did_you_mean
 from node.evaluate.signals import Signal
 from node.evaluate.sources import parse_signal
@@ -173,18 +173,16 @@ class Policy:
         )
 
 
-def read_policy(path: Path) -> Policy:
-    """The policy in a file and those that it includes. Raises `Refused`; the message starts with the path."""
-    return parse_file(path, parse_policy_document)
-
-
 def parse_policy(content: bytes) -> Policy:
     """The policy in the bytes of a file. Raises `DocumentRefused` (POLICY_INVALID, EXPRESSION_INVALID)."""
     return parse_policy_document(read_document(content))
 
 
-def parse_policy_document(root: Node) -> Policy:
-    """The policy in a document. Raises `DocumentRefused` with everything that is wrong in it."""
+def parse_policy_document(root: Node, outside: Outside | None = None) -> Policy:
+    """The policy in a document. Raises `DocumentRefused` with everything that is wrong in it.
+
+    `outside` opens the files that signals name; without it such signals are refused (`node/policies.py`).
+    """
     with collected() as problems:
         entry = POLICY.entry(root, problems)
         if "include" in entry:
@@ -194,7 +192,7 @@ def parse_policy_document(root: Node) -> Policy:
         )
         sections = entry.nodes
         contracts = _parse_contracts(sections.get("contracts"), problems, source_chain_id)
-        signals = _parse_signals(sections.get("signals"), contracts, problems, source_chain_id)
+        signals = _parse_signals(sections.get("signals"), contracts, problems, source_chain_id, outside)
         actions = _parse_actions(sections.get("actions"), contracts, problems)
         rules = _parse_rules(sections.get("rules"), signals, actions, problems)
         problems.settle()
@@ -233,6 +231,7 @@ def _parse_signals(
     contracts: Mapping[str, Contract],
     problems: Problems,
     source_chain_id: ChainId | None,
+    outside: Outside | None,
 ) -> dict[str, Signal | None]:
     signals: dict[str, Signal | None] = {}
     for name, entry in SIGNALS.named(node, problems) if node else ():
@@ -243,7 +242,9 @@ def _parse_signals(
             )
             continue
         with problems.caught():
-            signals[name] = parse_signal(name, entry, contracts, problems, source_chain_id=source_chain_id)
+            signals[name] = parse_signal(
+                name, entry, contracts, problems, source_chain_id=source_chain_id, outside=outside
+            )
     return signals
 
 
@@ -328,6 +329,10 @@ def _parse_rule(
                 condition = _parse_when(entry.nodes["when"], signals)
         if not entry.is_whole or condition is None:
             return None
+        names = {read.signal for read in reads_of(condition)}
+        _require_brakes_are_earned(
+            entry.nodes["actions"], chosen, [signals[name] for name in names], problems
+        )
         return ExpressionRule(
             name=name, condition=condition, cooldown_blocks=entry.whole("cooldown_blocks"), actions=chosen
         )
@@ -338,6 +343,7 @@ def _parse_rule(
         )
     if not entry.is_whole:
         return None
+    _require_brakes_are_earned(entry.nodes["actions"], chosen, [signals[entry.text("signal")]], problems)
     return DrainRule(
         name=name,
         signal=entry.text("signal"),
@@ -346,6 +352,24 @@ def _parse_rule(
         cooldown_blocks=entry.whole("cooldown_blocks"),
         actions=chosen,
     )
+
+
+def _require_brakes_are_earned(
+    node: Node, chosen: tuple[PolicyAction, ...], signals: Sequence[Signal | None], problems: Problems
+) -> None:
+    """Report each action that is harder than a signal of its rule may lead to."""
+    for item in node.items():
+        action = next((each for each in chosen if each.name == item.text()), None)
+        for signal in sorted(filter(None, signals), key=lambda each: each.name):
+            if action is None or not isinstance(signal, LookedUpSignal):
+                continue
+            if action.level > signal.values.hardest:
+                problems.add(
+                    item.refusal(
+                        f"{action.name} is of level {action.level.name.lower()}, and {signal.name} may lead "
+                        f"to {signal.values.hardest.name.lower()} at most; {signal.values.remedy}"
+                    )
+                )
 
 
 def _parse_when(node: Node, signals: Mapping[str, Signal | None]) -> Condition:

@@ -1,7 +1,8 @@
 """The room: views of blocks in, alerts out; questions of other members answered from our own view.
 
 Every block is evaluated in order. What cannot be read is asked for again a few times, then left as unknown:
-logged, counted, and never taken for an answer.
+logged, counted, and never taken for an answer. Rules that wait for another room have a room of their own, to
+which a block comes when that room is done with it; a question that comes earlier waits, within a bound.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from node.evaluate.engine import Engine
 from node.evaluate.findings import Finding, Question, Unknown
 from node.evaluate.views import View
 
+MAX_WAITING = 64  # questions about blocks that another room has yet to look into
 MAX_REMEMBERED = 4_096  # slots that were raised; forgetting one costs a second look into the journal
 RETRY_SECONDS = (0.1, 0.3, 0.9)  # an endpoint that has not seen the block yet; one block time in all
 
@@ -44,6 +46,8 @@ class RoomStatistics:
     blocks: int
     alerts: int
     questions: int
+    waiting: int
+    waited_in_vain: int
     unknown: Mapping[Reason, int]
 
 
@@ -57,22 +61,32 @@ class EvaluationRoom:
         membership: Callable[[], Membership],
         alerts: trio.MemorySendChannel[Alert],
     ) -> None:
-        self._engines = {engine.policy.hash: engine for engine in engines}
+        self._engines = engines
         self._membership = membership
         self._alerts = alerts
         self._turn = trio.Lock()  # a block and a question about it are looked into one after the other
         self._said: OrderedDict[SlotId, None] = OrderedDict()
-        self._blocks = self._raised = self._asked = 0
+        self._waiting: OrderedDict[Question, None] = OrderedDict()
+        self._blocks = self._raised = self._asked = self._waited_in_vain = 0
         self._unknown: Counter[Reason] = Counter()
 
     @property
     def policies(self) -> frozenset[PolicyHash]:
         """The policies that questions may be about."""
-        return frozenset(self._engines)
+        return frozenset(engine.policy.hash for engine in self._engines)
+
+    def judges(self, question: Question) -> bool:
+        """Whether the rule that a question is about is judged here."""
+        return any(_is_about(question, engine) for engine in self._engines)
 
     def statistics(self) -> RoomStatistics:
         return RoomStatistics(
-            blocks=self._blocks, alerts=self._raised, questions=self._asked, unknown=dict(self._unknown)
+            blocks=self._blocks,
+            alerts=self._raised,
+            questions=self._asked,
+            waiting=len(self._waiting),
+            waited_in_vain=self._waited_in_vain,
+            unknown=dict(self._unknown),
         )
 
     def forget(self, slot_id: SlotId) -> None:
@@ -83,10 +97,18 @@ class EvaluationRoom:
         """Every rule of every policy at this block; each finding leaves as an alert, once."""
         async with self._turn:
             await self._evaluate(view)
+            await self._answer_waiting(view)
+
+    async def look_back(self, view: View) -> None:
+        """Questions alone that waited for this block, which is too old to be evaluated for itself."""
+        async with self._turn:
+            await self._answer_waiting(view)
 
     async def _evaluate(self, view: View) -> None:
         self._blocks += 1
-        for engine in self._engines.values():
+        for engine in self._engines:
+            if engine.waits_for(view.ref):
+                continue
             said = await engine.evaluate(view)
             for pause in RETRY_SECONDS:
                 if not any(_is_resolvable(each) for each in said):
@@ -101,7 +123,7 @@ class EvaluationRoom:
     ) -> None:
         """Evaluate the rule that a member saw fire, at the block that it named; raise what we see there."""
         self._asked += 1
-        engine = self._engines.get(question.policy_hash)
+        engine = self._find(question)
         if engine is None:
             # a member may sign any pair of policy and chain: one that does not belong together asks nothing
             self._unknown[Reason.WRONG_POLICY] += 1
@@ -111,19 +133,52 @@ class EvaluationRoom:
             return
         try:
             view = await open_view(question.chain_id, question.anchor_hash)
-            async with self._turn:
-                said = await engine.answer(question, view)
         except (Refused, Unavailable) as error:
-            reason = error.reason if isinstance(error, Refused) else Reason.SOURCE_UNAVAILABLE
-            self._unknown[reason] += 1
-            _log.warning(
-                "question.unanswered", reason=reason, detail=str(error), block_number=question.anchor_number
-            )
+            self._give_up(question, error)
+            return
+        async with self._turn:
+            if engine.waits_for(view.ref):
+                self._wait(question)
+            else:
+                await self._answer(engine, question, view)
+
+    def _find(self, question: Question) -> Engine | None:
+        """The engine that judges the rule, or another of the policy, to say that there is no such rule."""
+        engines = [engine for engine in self._engines if engine.policy.hash == question.policy_hash]
+        return next((engine for engine in engines if _is_about(question, engine)), next(iter(engines), None))
+
+    def _wait(self, question: Question) -> None:
+        """Keep a question until its block has been looked into; the oldest makes room."""
+        self._waiting[question] = None
+        while len(self._waiting) > MAX_WAITING:
+            self._waiting.popitem(last=False)
+            self._waited_in_vain += 1
+        _log.info("question.waits", rule=question.rule_id, block_number=question.anchor_number)
+
+    async def _answer_waiting(self, view: View) -> None:
+        for question in [each for each in self._waiting if each.anchor_hash == view.ref.hash]:
+            engine = self._find(question)
+            if engine is not None and not engine.waits_for(view.ref):
+                del self._waiting[question]
+                await self._answer(engine, question, view)
+
+    async def _answer(self, engine: Engine, question: Question, view: View) -> None:
+        try:
+            said = await engine.answer(question, view)
+        except (Refused, Unavailable) as error:
+            self._give_up(question, error)
             return
         if said is None:
             _log.warning("question.denied", rule=question.rule_id, block_number=question.anchor_number)
         else:
             await self._say(engine, said)
+
+    def _give_up(self, question: Question, error: Refused | Unavailable) -> None:
+        reason = error.reason if isinstance(error, Refused) else Reason.SOURCE_UNAVAILABLE
+        self._unknown[reason] += 1
+        _log.warning(
+            "question.unanswered", reason=reason, detail=str(error), block_number=question.anchor_number
+        )
 
     async def _say(self, engine: Engine, said: Finding | Unknown) -> None:
         if isinstance(said, Unknown):
@@ -166,6 +221,10 @@ class EvaluationRoom:
             observations={f"{each.signal}@-{each.blocks_ago}": each.value for each in said.observations},
         )
         await self._alerts.send(alert)
+
+
+def _is_about(question: Question, engine: Engine) -> bool:
+    return engine.policy.hash == question.policy_hash and engine.judges(question.rule_id)
 
 
 def _is_resolvable(said: Finding | Unknown) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 from consensus.errors import Refused
 from consensus.types import Address, ChainId, Seconds
 from node.evaluate.document import Node
 from node.evaluate.events import EventField, EventSignal, Take, parse_event
+from node.evaluate.includes import find_file
+from node.evaluate.lookups import BlockValues, LookedUpSignal, Outside
 from node.evaluate.prices import FeedPrice, MeanPrice, Scale, SpotPrice, Venue
 from node.evaluate.problems import Problems, did_you_mean
 from node.evaluate.shapes import Entry
@@ -23,9 +26,10 @@ from node.evaluate.signals import (
     parse_call,
 )
 from node.evaluate.traps import Asks, Trap, TrapSignal, TrapWatch
-from node.evaluate.vocabulary import SIGNAL_KINDS
+from node.evaluate.vocabulary import DEFAULT_TO_LEARN, SIGNAL_KINDS
 
 WORD_BITS = 256
+Opened = TypeVar("Opened")
 
 
 class Target(Protocol):
@@ -46,10 +50,12 @@ def parse_signal(
     problems: Problems,
     *,
     source_chain_id: ChainId | None,
+    outside: Outside | None = None,
 ) -> Signal | None:
     """The signal that the entry describes, or None where that was refused and reported.
 
-    `source_chain_id` is None where the policy's own is malformed. Raises `DocumentRefused`.
+    `source_chain_id` is None where the policy's own is malformed. Without `outside`, signals that name files
+    are refused. Raises `DocumentRefused`.
     """
     kinds = [kind for kind in SIGNAL_KINDS if kind in node.entries()]
     if len(kinds) != 1:
@@ -60,17 +66,23 @@ def parse_signal(
     entry = SIGNAL_KINDS[kinds[0]].entry(node, problems)
     if not entry.is_whole:
         return None
-    return _Source(name, entry, contracts, source_chain_id).parse(kinds[0])
+    return _Source(name, entry, contracts, source_chain_id, outside).parse(kinds[0])
 
 
 class _Source:
     """One well-formed entry; each method is one kind."""
 
     def __init__(
-        self, name: str, entry: Entry, contracts: Mapping[str, Target], source_chain_id: ChainId | None
+        self,
+        name: str,
+        entry: Entry,
+        contracts: Mapping[str, Target],
+        source_chain_id: ChainId | None,
+        outside: Outside | None,
     ) -> None:
         self._name, self._entry = name, entry
         self._contracts, self._source_chain_id = contracts, source_chain_id
+        self._outside = outside
 
     def parse(self, kind: str) -> Signal:
         match kind:
@@ -88,12 +100,15 @@ class _Source:
                 return self._spot()
             case "trap":
                 return self._trap()
+            case "detection":
+                return self._detection()
             case _:
                 return self._mean()
 
-    def _target(self, key: str, name: str | None = None) -> Target:
-        """The contract that a key names, on the source chain."""
-        node, name = self._entry.nodes[key], name or self._entry.text(key)
+    def _target(self, key: str, name: str | Node | None = None) -> Target:
+        """The contract that a key names, or one of its items, on the source chain."""
+        node = name if isinstance(name, Node) else self._entry.nodes[key]
+        name = name.text() if isinstance(name, Node) else name or self._entry.text(key)
         target = self._contracts.get(name)
         if target is None:
             near = did_you_mean(name, self._contracts)
@@ -257,6 +272,42 @@ class _Source:
         trap = Trap(name=self._name, code=code, samples=self._entry.whole("samples"))
         return TrapSignal(name=self._name, asks=Asks(self._entry.text("asks")), watch=TrapWatch(trap))
 
+    def _detection(self) -> LookedUpSignal:
+        node = self._entry.nodes["detection"]
+        if "learned" in self._entry and "learn" in self._entry:
+            raise self._entry.nodes["learn"].key_refusal(
+                "with `learned` nothing more is learned before judging; leave `learn` out"
+            )
+        if self._outside is None:
+            raise node.refusal("only a policy that is read from a file can name another; give its path")
+        contracts = self._named_contracts()
+        outside = self._outside
+        detection = _opened(node, outside.read_detection, outside)
+        learned = self._entry.nodes.get("learned")
+
+        def make_values(file: Path | None) -> BlockValues:
+            return detection.make_values(
+                chain_id=self._source_chain_id or ChainId(1),
+                contracts=contracts,
+                learned=file,
+                to_learn=self._entry.whole("learn") if "learn" in self._entry else DEFAULT_TO_LEARN,
+            )
+
+        values = make_values(None) if learned is None else _opened(learned, make_values, outside)
+        return LookedUpSignal(name=self._name, values=values)
+
+    def _named_contracts(self) -> dict[str, Address]:
+        node = self._entry.nodes["contracts"]
+        contracts: dict[str, Address] = {}
+        for item in node.items():
+            target = self._target("contracts", item)
+            if target.address in contracts.values():
+                raise item.refusal(f"{target.name} is named twice; keep one")
+            contracts[target.name] = target.address
+        if not contracts:
+            raise node.refusal("expected at least one contract; name those whose transactions are judged")
+        return contracts
+
     def _mean(self) -> MeanPrice:
         target, venue = self._target("twap"), Venue(self._entry.text("venue"))
         wanted, other = ("window_blocks", "window_seconds")
@@ -274,3 +325,12 @@ class _Source:
             scale=self._scale(),
             window=self._entry.whole(wanted),
         )
+
+
+def _opened(node: Node, read: Callable[[Path], Opened], outside: Outside) -> Opened:
+    """What stands in the file that a node names; refused at the node."""
+    file = find_file(node, outside.folder)
+    try:
+        return read(file)
+    except Refused as error:
+        raise node.refusal(error.message) from None

@@ -29,6 +29,9 @@ MAX_COOLDOWN_BLOCKS: Final = 1_024
 MAX_WINDOW_SECONDS: Final = 86_400
 MAX_AGE_SECONDS: Final = 30 * 86_400
 MAX_DECIMALS: Final = 36
+MAX_DETECTED_CONTRACTS: Final = 64
+MAX_TO_LEARN: Final = 10_000_000
+DEFAULT_TO_LEARN: Final = 1_000
 _CHAIN_ID: Final = Whole(1, 2**64 - 1)
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,47}", re.ASCII)
@@ -185,6 +188,29 @@ SIGNAL_KINDS: Final = {
             ),
         },
         "What a trap in Solidity says.",
+    ),
+    "detection": Table(
+        {
+            "detection": Key(
+                Text(), "A detection policy's file, relative to this one, in its folder or below it."
+            ),
+            "contracts": Key(
+                Items(_REFERENCE, MAX_DETECTED_CONTRACTS), "The contracts whose transactions are judged."
+            ),
+            "learned": Key(
+                Text(),
+                "What `tocsin learn` wrote, in a file found as `detection` is. Left out, each watcher learns "
+                "by itself, and rules may lead to an alert and no more.",
+                required=False,
+            ),
+            "learn": Key(
+                Whole(1, MAX_TO_LEARN),
+                "Without `learned`: how many transactions are learned before any is judged; "
+                f"{DEFAULT_TO_LEARN:_} where left out.",
+                required=False,
+            ),
+        },
+        "What trace detectors say of this block: 0 nothing, 1 alert, 2 limit, 3 freeze, 4 pause.",
     ),
 }
 """By the key that tells the kind."""

@@ -158,11 +158,15 @@ class HeadFollower:
         """
         logging.getLogger("trio-websocket").setLevel(logging.WARNING)  # it logs paths, which may hold keys
         if start is not None:
-            self._remember(start)
+            self.begin_after(start)
         async with trio.open_nursery() as nursery:
             for endpoint in self._websockets:
                 nursery.start_soon(self._listen, endpoint)
             await self._loop(send)
+
+    def begin_after(self, start: BlockRef) -> None:
+        """Emit what comes after this block, which was dealt with."""
+        self._remember(start)
 
     async def _loop(self, send: trio.MemorySendChannel[HeadEvent]) -> None:
         while True:
@@ -191,14 +195,18 @@ class HeadFollower:
 
     async def _advance_or_count(self) -> list[HeadEvent]:
         try:
-            return await self._advance()
+            return await self.advance()
         except Unavailable as error:
             self._unavailable += 1
             self._last_unavailable = str(error)
             return []
 
-    async def _advance(self) -> list[HeadEvent]:
-        """The events that lead from what was emitted to what the chain is now; a bounded part of them."""
+    async def advance(self) -> list[HeadEvent]:
+        """The events that lead from what was emitted to what the chain is now; a bounded part of them, none
+        where it is there.
+
+        For who takes blocks at a pace of its own instead of being sent them. Raises `Unavailable`.
+        """
         if not self._branch:
             return self._resume(await self._reader.latest(), skipped=0)
         head = self._branch[-1]

@@ -8,6 +8,9 @@ for a transaction of which nothing was recorded.
   A call whose status is not `complete` was undone by the EVM, and is left out.
 - transfer: `[token, from, to, amount]`.
 
+Beside the blocks there may be `recording.json`, which says what was recorded: `{"format":
+"tocsin.recording.v1", "chain_id": …, "contracts": […], "first": …, "last": …, "last_hash": "0x…"}`.
+
 The file is a stranger's. Names within it are only ever parsed as block numbers, never used as paths; nothing
 is unpacked to the disk; sizes are bounded before a byte is read; and whatever is not of the form is refused
 with the file and the place in it.
@@ -30,7 +33,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from consensus.errors import Reason, Refused
-from consensus.types import BlockNumber
+from consensus.types import BlockHash, BlockNumber, ChainId
 from node.trace import (
     Account,
     CallFrame,
@@ -95,6 +98,21 @@ class _Row(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False
     transfers: list[_Transfer] | None = None
 
 
+RECORDING_FORMAT: Final = "tocsin.recording.v1"
+RECORDING_NAME: Final = "recording.json"
+MAX_RECORDING_BYTES: Final = 1 << 20
+_RECORDING_MEMBER: Final = re.compile(rf"(?:[^./\\][^/\\]{{0,99}}/)?{re.escape(RECORDING_NAME)}", re.ASCII)
+
+
+class _Recording(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    format: Literal["tocsin.recording.v1"]
+    chain_id: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    contracts: Annotated[list[_Address], msgspec.Meta(min_length=1, max_length=1024)]
+    first: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    last: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    last_hash: _Hash
+
+
 _BLOCK = msgspec.json.Decoder(dict[_Hash, _Row])
 _OUTLINE = msgspec.json.Decoder(dict[str, list[msgspec.Raw]])
 _NOTHING: Final[Mapping[Account, tuple[StorageAccess, ...]]] = MappingProxyType({})
@@ -107,6 +125,31 @@ class Row:
     hash: str
     block_number: BlockNumber
     is_empty: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What a history is a recording of: all that touched these contracts in these blocks, both ends in it."""
+
+    chain_id: ChainId
+    contracts: tuple[Account, ...]
+    """Sorted."""
+    first: BlockNumber
+    last: BlockNumber
+    last_hash: BlockHash
+
+    def to_bytes(self) -> bytes:
+        """The content of `recording.json`."""
+        return msgspec.json.encode(
+            _Recording(
+                format=RECORDING_FORMAT,
+                chain_id=self.chain_id,
+                contracts=[str(each) for each in self.contracts],
+                first=self.first,
+                last=self.last,
+                last_hash=f"0x{self.last_hash.hex()}",
+            )
+        )
 
 
 class RecordedHistory:
@@ -132,6 +175,24 @@ class RecordedHistory:
         for number, place, content in self._blocks():
             yield from _outline_block(content, number, place=place)
 
+    def recording(self) -> Recording | None:
+        """What was recorded; None where the history does not say. Raises `Refused` (HISTORY_INVALID)."""
+        if self._path.is_dir():
+            path = self._path / RECORDING_NAME
+            if not path.is_file() or path.is_symlink():
+                return None
+            with path.open("rb") as file:
+                return parse_recording(file.read(MAX_RECORDING_BYTES + 1), place=f"{path}")
+        with self._opened() as archive:
+            told = [each for each in archive.infolist() if _RECORDING_MEMBER.fullmatch(each.filename)]
+            if not told:
+                return None
+            place = f"{self._path}: {RECORDING_NAME}"
+            if len(told) > 1 or told[0].file_size > MAX_RECORDING_BYTES:
+                raise _refusal(place, f"expected one member of at most {MAX_RECORDING_BYTES} bytes")
+            self._require_plain(told[0])
+            return parse_recording(self._unpack(archive, told[0], place), place=place)
+
     def fingerprint(self) -> bytes:
         """SHA-256 over number and content of every block; 32 bytes, the same for a ZIP file and for the
         folder that it holds. Raises `Refused` (HISTORY_INVALID)."""
@@ -150,6 +211,8 @@ class RecordedHistory:
     def _blocks_of_folder(self, from_block: int) -> Iterator[tuple[BlockNumber, str, bytes]]:
         sizes: dict[BlockNumber, int] = {}
         for entry in self._path.iterdir():
+            if entry.name == RECORDING_NAME:
+                continue
             number = self._number_of(entry.name, known=sizes)
             if entry.is_symlink() or not entry.is_file():
                 raise _refusal(f"{entry}", "expected a plain file; a history holds no links and no folders")
@@ -164,17 +227,20 @@ class RecordedHistory:
         with self._opened() as archive:
             members: dict[BlockNumber, zipfile.ZipInfo] = {}
             for info in archive.infolist():
-                if info.is_dir():
+                if info.is_dir() or _RECORDING_MEMBER.fullmatch(info.filename):
                     continue
                 members[self._number_of(info.filename, known=members)] = info
-                if info.flag_bits & _ENCRYPTED or info.compress_type not in _COMPRESSIONS:
-                    raise _refusal(
-                        f"{self._path}: {_shown(info.filename)}", "expected a plain deflated or stored member"
-                    )
+                self._require_plain(info)
             self._require_bounded({number: info.file_size for number, info in members.items()})
             for number in sorted(each for each in members if each >= from_block):
                 place = f"{self._path}: {_shown(members[number].filename)}"
                 yield number, place, self._unpack(archive, members[number], place)
+
+    def _require_plain(self, info: zipfile.ZipInfo) -> None:
+        if info.flag_bits & _ENCRYPTED or info.compress_type not in _COMPRESSIONS:
+            raise _refusal(
+                f"{self._path}: {_shown(info.filename)}", "expected a plain deflated or stored member"
+            )
 
     @contextmanager
     def _opened(self) -> Iterator[zipfile.ZipFile]:
@@ -224,6 +290,25 @@ class RecordedHistory:
         total = sum(sizes.values())
         if total > MAX_HISTORY_BYTES:
             raise _refusal(f"{self._path}", f"{total} bytes unpacked; at most {MAX_HISTORY_BYTES} are read")
+
+
+def parse_recording(content: bytes, *, place: str) -> Recording:
+    """What `recording.json` says. Raises `Refused` (HISTORY_INVALID) with `place`."""
+    if len(content) > MAX_RECORDING_BYTES:
+        raise _refusal(place, f"more than {MAX_RECORDING_BYTES} bytes; make the recording anew")
+    try:
+        told = msgspec.json.decode(content, type=_Recording)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise _refusal(place, f"expected what was recorded: {_shown(str(error), 200)}") from None
+    if told.first > told.last:
+        raise _refusal(place, f"expected blocks in order, came {told.first} to {told.last}")
+    return Recording(
+        chain_id=ChainId(told.chain_id),
+        contracts=tuple(sorted({Account(each.lower()) for each in told.contracts})),
+        first=BlockNumber(told.first),
+        last=BlockNumber(told.last),
+        last_hash=BlockHash(bytes.fromhex(told.last_hash[2:])),
+    )
 
 
 def parse_block(content: bytes, number: BlockNumber, *, place: str) -> Iterator[TransactionTrace]:

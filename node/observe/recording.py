@@ -22,9 +22,10 @@ import msgspec
 import trio
 
 from consensus.errors import Reason, Refused, Unavailable
-from consensus.types import BlockNumber, ChainId
+from consensus.types import BlockHash, BlockNumber, ChainId
 from node.chain.reader import ChainReader
 from node.chain.types import BlockRef
+from node.observe.history import RECORDING_FORMAT, RECORDING_NAME, Recording
 from node.observe.traces import GapKind, TraceGap, TraceReader
 from node.trace import Account, CallFrame, TransactionTrace
 
@@ -32,7 +33,6 @@ STRIDE: Final = 16  # blocks that are traced at once; an endpoint works on as ma
 ATTEMPTS: Final = 3  # for a block that too few endpoints agree on
 FIRST_RETRY_SECONDS: Final = 0.5
 MAX_PROGRESS_BYTES: Final = 1 << 20
-RECORDING_FORMAT: Final = "tocsin.recording.v1"
 _PROGRESS: Final = "progress.json"
 
 
@@ -240,11 +240,23 @@ class _Recording:
         with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
             for number in sorted(int(path.stem) for path in self._folder.glob("[0-9]*.json")):
                 archive.write(self._folder / f"{number}.json", f"{number}.json")
+            archive.writestr(RECORDING_NAME, self._recorded().to_bytes())
         beside.replace(self._out)
         shutil.rmtree(self._folder)
         return Recorded(
             blocks=progress.last - progress.first + 1,
             transactions=progress.transactions,
+        )
+
+    def _recorded(self) -> Recording:
+        progress = self._progress
+        assert progress.parent is not None
+        return Recording(
+            chain_id=ChainId(progress.chain_id),
+            contracts=tuple(Account(each) for each in sorted(progress.contracts)),
+            first=BlockNumber(progress.first),
+            last=BlockNumber(progress.last),
+            last_hash=BlockHash(bytes.fromhex(progress.parent)),
         )
 
 

@@ -1,5 +1,4 @@
 """The detectors on a live chain, with nothing signed and no key.
 
-course     what was judged, and what a reorg takes back; no socket
-follow     heads in, findings out
+follow     heads in, findings out; what is made of them is `node/live/course.py`
 """

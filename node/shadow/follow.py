@@ -9,10 +9,10 @@ import trio
 
 from node.chain.reader import ChainReader
 from node.chain.rpc import RpcPool
+from node.live.course import Course, Line
 from node.observe.heads import HeadEvent, HeadFollower
 from node.observe.recording import read_patiently
 from node.observe.traces import TraceReader
-from node.shadow.course import Course, Line
 
 POLL_SECONDS: Final = 1.0  # beneath the subscription, and instead of it where there is none
 HEADS: Final = 64  # a minute of a fast chain; more wait

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from click.testing import CliRunner, Result
 
 from consensus.errors import Reason, Refused
+from consensus.types import BlockHash, BlockNumber, ChainId
 from node.backtest.plan import QUARANTINE_BLOCKS
 from node.backtest.play import learn_history
 from node.cli import EXIT_REFUSED, cli
-from node.detect.learned import Learned
+from node.detect.learned import Learned, RecordedSpan, parse_learned
 from node.detect.policy import read_detection_policy
-from node.observe.history import RecordedHistory
+from node.observe.history import RecordedHistory, Recording
 from tests.backtest.histories import (
     AFTER,
     EXPLOIT,
@@ -27,6 +29,7 @@ from tests.backtest.histories import (
 )
 from tests.detect.policies import GENERAL
 from tests.detect.recordings import hash_of, quiet_history, recorded_deposit, recorded_theft
+from tests.detect.traces import VAULT
 
 
 def learn(history: RecordedHistory, until_block: int | None = None) -> Learned:
@@ -47,6 +50,37 @@ def test_the_last_block_to_learn_from_decides_what_is_scored(tmp_path: Path) -> 
     assert (learned.transactions, learned.last_position) == (80, (1_000 + 100 * 79, 0))
     report = play(history, learned=learned)
     assert (report.learned, report.scored, report.benign) == (80, 41, 40)
+
+
+@pytest.mark.parametrize(
+    ("until_block", "ends", "is_hash_known"),
+    [(None, None, False), (5_000, 5_000, False), (10**6, 20_000, True)],
+)
+def test_what_was_learned_of_a_recording_says_of_which_blocks_it_is(
+    until_block: int | None, ends: int | None, is_hash_known: bool, tmp_path: Path
+) -> None:
+    history = record(tmp_path, quiet_history(QUIET))
+    recording = Recording(
+        chain_id=ChainId(7),
+        contracts=(VAULT,),
+        first=BlockNumber(0),
+        last=BlockNumber(20_000),
+        last_hash=BlockHash(bytes([9]) * 32),
+    )
+    with ZipFile(tmp_path / f"{history.name}.zip", "a") as archive:
+        archive.writestr("recording.json", recording.to_bytes())
+
+    learned = parse_learned(learn(history, until_block).to_bytes())
+
+    if ends is None:
+        assert learned.recorded is None
+    else:
+        assert learned.recorded == RecordedSpan(
+            chain_id=recording.chain_id,
+            contracts=recording.contracts,
+            until_block=BlockNumber(ends),
+            until_hash=recording.last_hash if is_hash_known else None,
+        )
 
 
 def test_what_was_learned_elsewhere_scores_a_later_history_whole(tmp_path: Path) -> None:

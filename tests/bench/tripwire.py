@@ -12,7 +12,7 @@ from consensus.fields import keccak256
 from consensus.types import Address
 from node.devnet.guarding import allow_action, approve_policy, create_guardian
 from node.devnet.network import Ground
-from node.evaluate.policy import read_policy
+from node.policies import read_policy
 
 PAUSE = compute_action_id("pause")
 

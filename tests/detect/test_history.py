@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus.errors import Reason, Refused
-from consensus.types import BlockNumber
+from consensus.types import BlockHash, BlockNumber, ChainId
 from node.observe import history as module
-from node.observe.history import RecordedHistory, parse_block
+from node.observe.history import RecordedHistory, Recording, parse_block
 from node.trace import CallKind
 from tests.detect.recordings import (
     hash_of,
@@ -61,6 +61,63 @@ def test_a_folder_reads_as_its_zip_does(tmp_path: Path) -> None:
 
     assert zipped == unzipped
     assert [each.is_empty for each in zipped] == [False, True, False, True]
+
+
+RECORDING = Recording(
+    chain_id=ChainId(7),
+    contracts=(VAULT,),
+    first=BlockNumber(3),
+    last=BlockNumber(80),
+    last_hash=BlockHash(bytes([9]) * 32),
+)
+
+
+def write_recording(folder: Path, content: bytes, *, times: int = 1) -> tuple[Path, Path]:
+    """The same history as a ZIP file and as a folder, with what it is a recording of."""
+    blocks = {5: {hash_of(5): recorded_deposit()}}
+    zipped = write_zip(folder / "a.zip", blocks)
+    with zipfile.ZipFile(zipped, "a") as archive, suppress(UserWarning):
+        for place in range(times):
+            archive.writestr(f"{'x' * place}/recording.json"[not place :], content)
+    unzipped = write_folder(folder / "a", blocks)
+    (unzipped / "recording.json").write_bytes(content)
+    return zipped, unzipped
+
+
+def test_a_history_says_what_it_is_a_recording_of_and_is_the_same_without(tmp_path: Path) -> None:
+    for path in write_recording(tmp_path, RECORDING.to_bytes()):
+        history = RecordedHistory(path)
+        assert history.recording() == RECORDING
+        assert [each.block_number for each in history.transactions()] == [5]
+        assert [row.block_number for row in history.outline()] == [5]
+    bare = write_zip(tmp_path / "b.zip", {5: {hash_of(5): recorded_deposit()}})
+    assert RecordedHistory(bare).recording() is None
+    assert RecordedHistory(bare).fingerprint() == RecordedHistory(tmp_path / "a.zip").fingerprint()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{}",
+        b"[" * 100_000,
+        RECORDING.to_bytes().replace(b".v1", b".v2"),
+        RECORDING.to_bytes().replace(b'"first":3', b'"first":81'),
+        RECORDING.to_bytes().replace(VAULT.encode(), b"vault"),
+        RECORDING.to_bytes() + b" " * (1 << 20),
+    ],
+)
+def test_what_a_history_says_of_itself_is_read_strictly(content: bytes, tmp_path: Path) -> None:
+    for path in write_recording(tmp_path, content):
+        with pytest.raises(Refused, match=r"recording\.json") as caught:
+            RecordedHistory(path).recording()
+        assert caught.value.reason is Reason.HISTORY_INVALID
+
+
+def test_a_history_that_says_twice_what_it_is_is_refused(tmp_path: Path) -> None:
+    path, _ = write_recording(tmp_path, RECORDING.to_bytes(), times=2)
+
+    with pytest.raises(Refused, match="expected one member"):
+        RecordedHistory(path).recording()
 
 
 def test_the_outline_names_what_the_transactions_are(tmp_path: Path) -> None:

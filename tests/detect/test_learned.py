@@ -133,21 +133,21 @@ def whole_file() -> bytes:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda content: content[:-1], "expected tocsin.learned.v1"),
+        (lambda content: content[:-1], "expected tocsin.learned.v2"),
         (lambda content: content + b"\n", "canonical"),
         (lambda content: content.replace(b'"Vault"', b'"Value"'), "does not come to the hash"),
         (lambda content: json.dumps(json.loads(content), indent=1).encode(), "canonical"),
-        (lambda content: b"[" * 100_000, "expected tocsin.learned.v1"),
-        (lambda content: b'{"x":' * 100_000, "expected tocsin.learned.v1"),
-        (lambda content: b'{"body":' + b'{"x":' * 100_000, "expected tocsin.learned.v1"),
-        (lambda content: b'{"body":{"x":' + b"[" * 100_000, "expected tocsin.learned.v1"),
+        (lambda content: b"[" * 100_000, "expected tocsin.learned.v2"),
+        (lambda content: b'{"x":' * 100_000, "expected tocsin.learned.v2"),
+        (lambda content: b'{"body":' + b'{"x":' * 100_000, "expected tocsin.learned.v2"),
+        (lambda content: b'{"body":{"x":' + b"[" * 100_000, "expected tocsin.learned.v2"),
         (lambda content: b'{"body": {}, "format": "x"}', "missing required field `hash`"),
-        (lambda content: b"\xff\xfe", "expected tocsin.learned.v1"),
+        (lambda content: b"\xff\xfe", "expected tocsin.learned.v2"),
         (
-            lambda content: b'{"body": {"n": NaN}, "format": "tocsin.learned.v1", "hash": "0x%064x"}' % 0,
+            lambda content: b'{"body": {"n": NaN}, "format": "tocsin.learned.v2", "hash": "0x%064x"}' % 0,
             "JSON",
         ),
-        (lambda content: b"1" * 5_000, "expected tocsin.learned.v1"),
+        (lambda content: b"1" * 5_000, "expected tocsin.learned.v2"),
     ],
 )
 def test_a_file_that_is_not_whole_is_refused_with_its_path(
@@ -167,7 +167,7 @@ def test_another_versions_file_is_refused_by_name() -> None:
     body = unseal(whole_file(), LEARNED_FORMAT)
 
     with pytest.raises(
-        Refused, match=r"expected the format tocsin\.learned\.v1, came 'tocsin\.learned\.v9'"
+        Refused, match=r"expected the format tocsin\.learned\.v2, came 'tocsin\.learned\.v9'"
     ) as caught:
         parse_learned(seal(body, "tocsin.learned.v9"))
 

@@ -14,9 +14,10 @@ from consensus.fields import keccak256
 from node.evaluate.engine import Engine
 from node.evaluate.events import EventSignal
 from node.evaluate.findings import Finding, Unknown
-from node.evaluate.policy import Policy, read_policy
+from node.evaluate.policy import Policy
 from node.evaluate.prices import FeedPrice, MeanPrice
 from node.evaluate.signals import BalanceSignal, CallSignal, StorageSignal
+from node.policies import read_policy
 from tests.evaluate.recorded import GENESIS_TIME, SECONDS_PER_BLOCK, RecordedChain, RecordedLog
 
 COOKBOOK = Path(__file__).resolve().parents[2] / "docs" / "policies" / "cookbook"

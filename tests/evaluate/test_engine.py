@@ -17,7 +17,8 @@ from consensus.types import BlockHash, BlockNumber, ChainId, Seconds
 from node.evaluate.alerts import build_alert
 from node.evaluate.engine import SPARE_BLOCKS, Engine
 from node.evaluate.findings import Finding, Question, Unknown
-from node.evaluate.policy import Policy, read_policy
+from node.evaluate.policy import Policy
+from node.policies import read_policy
 from tests.consensus.factories import NETWORK_ID, make_operator_set
 from tests.evaluate.policies import EXAMPLE, make_drain_policy, make_policy
 from tests.evaluate.recorded import RecordedBlock, RecordedChain, RecordedView, make_answers, make_chain

@@ -10,8 +10,9 @@ import pytest
 from consensus.errors import Refused
 from node.evaluate.document import MAX_DOCUMENT_BYTES
 from node.evaluate.includes import MAX_FILES, MAX_INCLUDE_DEPTH
-from node.evaluate.policy import parse_policy, read_policy
+from node.evaluate.policy import parse_policy
 from node.evaluate.problems import DocumentRefused
+from node.policies import read_policy
 from tests.evaluate.policies import make_policy_text
 
 WHOLE = make_policy_text()

@@ -14,7 +14,8 @@ from consensus.alert import Level
 from consensus.errors import Reason, Refused
 from consensus.fields import keccak256
 from node.evaluate.document import MAX_DOCUMENT_BYTES
-from node.evaluate.policy import DrainRule, ExpressionRule, parse_policy, read_policy
+from node.evaluate.policy import DrainRule, ExpressionRule, parse_policy
+from node.policies import read_policy
 from tests.evaluate.policies import EXAMPLE, POOL, TOKEN, make_policy_text
 
 EXAMPLE_HASH = "c7fb6c0117653270c2e9a5faf1fbe4f23861c251c2f7fecde1e92908ed640854"

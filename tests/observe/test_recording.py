@@ -19,10 +19,10 @@ from node.cli import EXIT_REFUSED, cli
 from node.devnet.anvil import Anvil, running_anvil
 from node.devnet.deployer import Deployer
 from node.observe import recording
-from node.observe.history import RecordedHistory
+from node.observe.history import RecordedHistory, Recording
 from node.observe.recording import record
 from node.observe.traces import TraceGap, TraceReader
-from node.trace import TransactionTrace
+from node.trace import Account, TransactionTrace
 from tests.chain.doubles import EndpointDouble, doubles, pool_of
 from tests.observe.bytecode import COUNTER, STOP, address, call, code, delegate_call, emit_transfer
 
@@ -93,6 +93,13 @@ async def test_what_was_recorded_is_read_back_as_it_was_seen(chain: Chain, tmp_p
     assert (recorded.blocks, recorded.transactions) == (6, 4)
     assert [trace.block_number for trace in read] == [1, 3, 4, 6]
     assert read[0].frames[0].accesses
+    assert RecordedHistory(out).recording() == Recording(
+        chain_id=chain.reader.chain_id,
+        contracts=(Account(WATCHED.lower()),),
+        first=BlockNumber(1),
+        last=BlockNumber(6),
+        last_hash=(await chain.reader.block_by_number(BlockNumber(6))).hash,
+    )
     assert os.listdir(tmp_path) == [out.name]
 
 

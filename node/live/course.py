@@ -268,6 +268,16 @@ class Course:
         self._settle()
         return [*lines, *block.findings]
 
+    @property
+    def is_judging(self) -> bool:
+        """Whether everything is learned that is to be, so that the next transaction is judged."""
+        return self._head.learned >= self._to_learn
+
+    @property
+    def learned(self) -> int:
+        """How many transactions were learned from."""
+        return self._head.learned
+
     def summary(self) -> Summary:
         """The figures so far."""
         return Summary(

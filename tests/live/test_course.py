@@ -10,9 +10,9 @@ from consensus.alert import Level
 from consensus.types import BlockHash, BlockNumber, ChainId, Seconds
 from node.chain.types import BlockRef
 from node.detect.watch import Watch
+from node.live.course import Course, Finding, Line, Restarted, Uncovered, Withdrawn
 from node.observe.heads import HeadEvent, HeadKind
 from node.observe.traces import GapKind, TraceGap
-from node.shadow.course import Course, Finding, Line, Restarted, Uncovered, Withdrawn
 from node.trace import TransactionTrace
 from tests.detect.policies import make_policy
 from tests.detect.traces import deposit, withdrawal

@@ -1,0 +1,91 @@
+"""Signals that another room works out, block by block; evaluation looks them up.
+
+    traces of a block ─► detectors ─► a number, kept by block hash ─► LookedUpSignal.read
+
+What they read takes longer than a call, so that rules over them are judged apart (`engine.py`): the others do
+not wait. What a policy names for them are files; who opens those is given to the parser as `Outside`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from consensus.alert import Level
+from consensus.types import Address, ChainId
+from node.evaluate.expressions import Undefined
+from node.evaluate.views import Block, View, Wants
+
+
+class BlockValues(Protocol):
+    """One integer for each recent block, known by its hash."""
+
+    def knows(self, block: Block) -> bool:
+        """Whether there is an answer for this block now."""
+        ...
+
+    def at(self, block: Block) -> int | Undefined:
+        """The value at this block, or why it has none for anybody. Raises `Unavailable` while it is not known
+        here."""
+        ...
+
+    @property
+    def hardest(self) -> Level:
+        """The hardest level that a rule over these values may ask for."""
+        ...
+
+    @property
+    def remedy(self) -> str:
+        """What to do so that a harder level may be asked for; for people."""
+        ...
+
+    def form(self) -> Mapping[str, object]:
+        """What enters the policy's hash."""
+        ...
+
+
+class Detection(Protocol):
+    """A detection policy that was read."""
+
+    def make_values(
+        self,
+        *,
+        chain_id: ChainId,
+        contracts: Mapping[str, Address],
+        learned: Path | None,
+        to_learn: int,
+    ) -> BlockValues:
+        """The level that each block of these contracts reaches, 0 for none. Raises `Refused`."""
+        ...
+
+
+class Outside(Protocol):
+    """Opens the files of other rooms that a rule policy names."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the policy lies; nothing outside of it is opened."""
+        ...
+
+    def read_detection(self, path: Path) -> Detection:
+        """The detection policy in a file. Raises `Refused`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedUpSignal:
+    """What `values` has for a block."""
+
+    name: str
+    values: BlockValues = field(repr=False, compare=False)
+
+    def wants(self) -> Wants:
+        return Wants()
+
+    async def read(self, view: View) -> int | Undefined:
+        return self.values.at(view.ref)
+
+    def form(self) -> dict[str, object]:
+        return dict(self.values.form())

@@ -1,0 +1,38 @@
+"""Rule policies from files, together with the files of other rooms that they name.
+
+Where the reading of rules (`node/evaluate`) meets what they look up (`node/detect`): neither opens the
+other's files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.detect.levels import Detection
+from node.detect.policy import read_detection_policy
+from node.evaluate.document import Node
+from node.evaluate.includes import parse_file
+from node.evaluate.policy import Policy, parse_policy_document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """The files in a policy's folder and below it."""
+
+    folder: Path
+
+    def read_detection(self, path: Path) -> Detection:
+        """The detection policy in a file. Raises `Refused`."""
+        return Detection(policy=read_detection_policy(path))
+
+
+def read_policy(path: Path) -> Policy:
+    """The policy in a file and those that it includes. Raises `Refused`; its message starts with the path."""
+    return parse_file(path, lambda root: parse_rule_document(root, path))
+
+
+def parse_rule_document(root: Node, path: Path) -> Policy:
+    """The policy in a document that was read from `path`. Raises `DocumentRefused` with everything that is
+    wrong in it."""
+    return parse_policy_document(root, Beside(folder=path.parent.resolve()))

@@ -1,0 +1,290 @@
+"""A detection on a live chain: a block's number depends on the learned file and the canonical chain alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+import trio
+import trio.testing
+
+from consensus.alert import Level
+from consensus.errors import Reason, Unavailable
+from consensus.types import Address, BlockHash, BlockNumber
+from node.detect.learned import Learned, RecordedSpan
+from node.detect.levels import KEPT_BLOCKS, Levels
+from node.detect.watch import Watch
+from node.evaluate.expressions import Undefined
+from node.live.detection import MAX_AHEAD, JudgedBlock, LiveDetection, Standing
+from node.observe.heads import LONGEST_STRIDE
+from node.trace import TransactionTrace
+from tests.detect.policies import make_policy
+from tests.detect.traces import VAULT, deposit, withdrawal
+from tests.live.chains import CHAIN_ID, MemoryChain
+
+LEARNED_UNTIL = 60
+Blocks = Sequence[Sequence[TransactionTrace]]
+
+
+def quiet(number: int) -> tuple[TransactionTrace, ...]:
+    return (withdrawal(10, block=number) if number % 3 == 2 else deposit(100, block=number),)
+
+
+def theft(number: int) -> tuple[TransactionTrace, ...]:
+    return (withdrawal(3_700, block=number),)
+
+
+def two_of(first: tuple[TransactionTrace, ...], second: TransactionTrace) -> tuple[TransactionTrace, ...]:
+    """Two transactions of one block."""
+    return (*first, replace(second, index=1, hash=f"{second.hash[:-1]}f"))
+
+
+def quiet_blocks(first: int, last: int) -> Blocks:
+    return [quiet(number) for number in range(first, last + 1)]
+
+
+def make_chain(*more: Sequence[TransactionTrace]) -> MemoryChain:
+    """Quiet blocks as long as was learned, then these."""
+    chain = MemoryChain()
+    chain.extend(*quiet_blocks(1, LEARNED_UNTIL), *more)
+    return chain
+
+
+def make_learned(chain: MemoryChain, **changes: Any) -> Learned:
+    watch = Watch(make_policy())
+    for block in quiet_blocks(1, LEARNED_UNTIL):
+        for trace in block:
+            watch.learn(trace)
+    span = {
+        "chain_id": CHAIN_ID,
+        "contracts": (VAULT,),
+        "until_block": BlockNumber(LEARNED_UNTIL),
+        "until_hash": chain.blocks[LEARNED_UNTIL].hash,
+    }
+    return Learned(
+        history="vault",
+        transactions=LEARNED_UNTIL,
+        rows=bytes(32),
+        last_position=watch.last_position,
+        state=watch.state(),
+        recorded=RecordedSpan(**(span | changes)),  # type: ignore[arg-type]
+    )
+
+
+def make_levels(learned: Learned | None, *, to_learn: int = 1) -> Levels:
+    return Levels(
+        policy=make_policy(),
+        chain_id=CHAIN_ID,
+        contracts={"vault": Address(VAULT)},
+        learned=learned,
+        to_learn=to_learn,
+    )
+
+
+class Room:
+    """A detection that runs, and the blocks that it told of."""
+
+    def __init__(self, chain: MemoryChain, levels: Levels, **options: Any) -> None:
+        self.chain, self.levels = chain, levels
+        self.told: list[JudgedBlock] = []
+        self.detection = LiveDetection(
+            levels, cast(Any, chain), cast(Any, chain), self._tell, **({"keep_blocks": 20} | options)
+        )
+
+    async def _tell(self, block: JudgedBlock) -> None:
+        self.told.append(block)
+
+    async def settle(self) -> None:
+        """Until it has made of the chain what it can."""
+        for _ in range(4):
+            self.detection.wake()
+            await trio.testing.wait_all_tasks_blocked()
+
+    @property
+    def standing(self) -> Standing:
+        return self.detection.statistics().standing
+
+    def numbers(self, first: int) -> list[int | Undefined]:
+        return [self.levels.at(ref) for ref in self.chain.blocks[first:]]
+
+
+@asynccontextmanager
+async def running(chain: MemoryChain, levels: Levels, **options: Any) -> AsyncIterator[Room]:
+    room = Room(chain, levels, **options)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(room.detection.run)
+        await room.settle()
+        yield room
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_block_has_the_level_of_its_worst_transaction_and_quiet_ones_have_none() -> None:
+    chain = make_chain()
+    async with running(chain, make_levels(make_learned(chain))) as room:
+        chain.extend(quiet(61), (), two_of(theft(63), deposit(1, block=63)), quiet(64))
+        await room.settle()
+
+        assert room.numbers(61) == [0, 0, Level.ALERT + 1, 0]
+        assert [block.ref for block in room.told] == chain.blocks[61:]
+        assert all(block.is_live for block in room.told)
+        assert room.standing is Standing.LIVE
+
+
+async def test_who_starts_late_catches_up_from_the_file_and_comes_to_the_same() -> None:
+    chain = make_chain()
+    learned = make_learned(chain)
+    async with running(chain, make_levels(learned)) as early:
+        for number in range(61, 100):
+            chain.extend(theft(number) if number in (70, 80) else quiet(number))
+            await early.settle()
+        async with running(chain, make_levels(learned)) as late:
+            assert late.numbers(61) == early.numbers(61)
+            assert sum(cast(int, each) for each in late.numbers(61)) >= 2
+            assert [block.ref for block in late.told] == chain.blocks[61:]
+            assert [block.is_live for block in late.told] == [False] * 38 + [True]
+            assert late.standing is Standing.LIVE
+
+
+@pytest.mark.parametrize("fork", [62, 68, 75])
+async def test_who_saw_a_reorg_comes_to_the_same_as_who_did_not(fork: int) -> None:
+    chain = make_chain()
+    learned = make_learned(chain)
+    async with running(chain, make_levels(learned)) as room:
+        chain.extend(*quiet_blocks(61, fork - 1))
+        await room.settle()
+        chain.extend(*(theft(number) for number in range(fork, 76)))
+        await room.settle()
+        left = chain.blocks[fork]
+        chain.leave(fork)
+        chain.extend(*((deposit(77, block=n),) for n in range(fork, 76)), *quiet_blocks(76, 90), theft(91))
+        await room.settle()
+        async with running(chain, make_levels(learned)) as straight:
+            assert room.numbers(61) == straight.numbers(61)
+            assert straight.numbers(91) == [Level.ALERT + 1]
+            assert not straight.levels.knows(left)
+        assert room.detection.statistics().restarts == 0
+
+
+async def test_a_reorg_below_what_is_kept_begins_again_at_the_file() -> None:
+    chain = make_chain()
+    learned = make_learned(chain)
+    async with running(chain, make_levels(learned), keep_blocks=5) as room:
+        chain.extend(*quiet_blocks(61, 90))
+        await room.settle()
+        chain.leave(65)
+        chain.extend(*((deposit(77, block=n),) for n in range(65, 80)), theft(80))
+        await room.settle()
+        async with running(chain, make_levels(learned)) as straight:
+            assert room.numbers(61) == straight.numbers(61)
+        assert room.detection.statistics().restarts == 1
+
+
+async def test_nothing_is_known_from_a_block_without_traces_on_until_it_has_them() -> None:
+    chain = make_chain()
+    async with running(chain, make_levels(make_learned(chain))) as room:
+        chain.without_traces.add(62)
+        chain.extend(quiet(61), theft(62), quiet(63))
+        await room.settle()
+
+        assert room.levels.at(chain.blocks[61]) == 0
+        for ref in chain.blocks[62:]:
+            with pytest.raises(Unavailable, match=f"judged block {ref.number}"):
+                room.levels.at(ref)
+        assert room.standing is Standing.WAITING
+        assert room.detection.statistics().gaps == 1
+
+        chain.without_traces.clear()
+        await room.settle()
+        assert room.numbers(61) == [0, Level.ALERT + 1, 0]
+        assert room.standing is Standing.LIVE
+
+
+async def test_a_block_that_waits_for_traces_and_is_left_by_the_chain_is_not_waited_for() -> None:
+    chain = make_chain()
+    async with running(chain, make_levels(make_learned(chain))) as room:
+        chain.without_traces.add(62)
+        chain.extend(quiet(61), theft(62), quiet(63))
+        await room.settle()
+        chain.leave(62)
+        chain.without_traces.clear()
+        chain.extend(quiet(62), quiet(63), quiet(64))
+        await room.settle()
+
+        assert room.numbers(61) == [0, 0, 0, 0]
+
+
+async def test_what_waits_for_traces_is_bounded_and_a_chain_that_leaves_it_is_noticed() -> None:
+    chain = make_chain()
+    async with running(chain, make_levels(make_learned(chain))) as room:
+        chain.without_traces.add(61)
+        chain.extend(*quiet_blocks(61, 61 + 400))
+        await room.settle()
+        assert MAX_AHEAD <= room.detection.statistics().ahead < MAX_AHEAD + LONGEST_STRIDE
+        chain.leave(61)
+        chain.without_traces.clear()
+        chain.extend(*quiet_blocks(61, 70))
+        await room.settle()
+
+        assert room.numbers(61) == [0] * 10
+
+
+async def test_a_file_that_ends_too_long_ago_is_named_and_nothing_is_known() -> None:
+    chain = make_chain(*quiet_blocks(61, 80))
+    async with running(chain, make_levels(make_learned(chain)), max_catch_up=19) as room:
+        assert room.standing is Standing.LOST
+        assert room.told == []
+        with pytest.raises(Unavailable):
+            room.levels.at(chain.head)
+    async with running(chain, make_levels(make_learned(chain)), max_catch_up=20) as room:
+        assert room.standing is Standing.LIVE
+
+
+async def test_a_file_of_a_branch_that_the_chain_left_is_named_and_nothing_is_known() -> None:
+    chain = make_chain()
+    levels = make_levels(make_learned(chain))
+    chain.leave(60)
+    chain.extend(*quiet_blocks(60, 61))
+    async with running(chain, levels) as room:
+        assert room.standing is Standing.LOST
+        assert room.told == []
+
+
+async def test_without_a_file_a_block_counts_from_the_first_that_is_judged_whole() -> None:
+    chain = MemoryChain()
+    async with running(chain, make_levels(None, to_learn=61)) as room:
+        chain.extend(*quiet_blocks(1, 60), two_of(quiet(61), deposit(1, block=61)))
+        await room.settle()
+        assert room.standing is Standing.LIVE
+        assert room.told == []
+        chain.extend(theft(62))
+        await room.settle()
+
+        assert [block.ref.number for block in room.told] == [62]
+        assert room.levels.at(chain.head) == Level.ALERT + 1
+
+
+def test_what_was_learned_from_has_no_number_for_anybody() -> None:
+    chain = make_chain(quiet(61))
+    levels = make_levels(make_learned(chain))
+
+    told = levels.at(chain.blocks[LEARNED_UNTIL])
+
+    assert isinstance(told, Undefined)
+    assert told.reason is Reason.HISTORY_TOO_SHORT
+    assert levels.knows(chain.blocks[LEARNED_UNTIL])
+    assert not levels.knows(chain.head)
+
+
+def test_the_oldest_blocks_make_room() -> None:
+    levels, first = make_levels(None), make_chain().blocks[1]
+    levels.put(first.hash, 0)
+    for number in range(1, KEPT_BLOCKS):
+        levels.put(BlockHash(bytes([1]) + number.to_bytes(31, "big")), 0)
+    assert levels.knows(first)
+
+    levels.put(BlockHash(bytes([2]) * 32), 0)
+
+    assert not levels.knows(first)
