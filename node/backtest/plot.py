@@ -206,12 +206,19 @@ def _finish(drawn: str, *, standalone: bool) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font: \1px system-ui, sans-serif", svg)
     svg = re.sub(r' width="[^"]*pt"', "", re.sub(r' height="[^"]*pt"', "", svg, count=1), count=1)
+    if standalone:
+        return '<?xml version="1.0" encoding="utf-8"?>\n' + _in_plain_colours(svg)
     for name, (stand_in, _, _) in _COLOURS.items():
         svg = svg.replace(stand_in, f"var(--{name})")
-    if not standalone:
-        return svg
-    colours = (
-        f"<style>:root{{{colour_rules(is_dark=False)}}}"
-        f"@media (prefers-color-scheme:dark){{:root{{{colour_rules(is_dark=True)}}}}}</style>"
-    )
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + svg.replace(">", f">{colours}", 1)
+    return svg
+
+
+def _in_plain_colours(svg: str) -> str:
+    """The colours on light, and rules for dark: not all that draw such a file know CSS variables."""
+    rules = ""
+    for light, dark in {light: dark for _, light, dark in _COLOURS.values()}.items():
+        for part in ("fill", "stroke"):
+            rules += f'[style*="{part}: {light}"]{{{part}:{dark} !important}}'
+    for stand_in, light, _ in _COLOURS.values():
+        svg = svg.replace(stand_in, light)
+    return svg.replace(">", f"><style>@media (prefers-color-scheme:dark){{{rules}}}</style>", 1)

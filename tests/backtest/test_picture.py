@@ -16,6 +16,17 @@ def test_the_picture_in_the_docs_is_what_is_drawn() -> None:
     )
 
 
+def test_the_picture_needs_nothing_but_plain_colours_on_light_and_has_others_on_dark() -> None:
+    """Not everything that draws an SVG knows CSS variables."""
+    svg = PICTURE.read_text()
+
+    assert "var(" not in svg
+    used = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", svg.split("</style>", 1)[1]))
+    assert len(used) >= 8
+    for colour in used:
+        assert f': {colour}"]' in svg.split("</style>", 1)[0]
+
+
 def rounded(svg: str) -> str:
     """Without the digits in which machines may differ, and without names that are made of them."""
     return re.sub(r"\b[mp][0-9a-f]{10}\b", "name", re.sub(r"(\d+\.\d)\d+", r"\1", svg))
