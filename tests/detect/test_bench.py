@@ -12,6 +12,7 @@ from node.backtest.play import Outcome, run_backtest
 from node.detect.policy import read_detection_policy
 from node.observe.history import RecordedHistory
 from tests.bench import detect
+from tests.bench.documented import PAGE, find_differences
 from tests.detect.recordings import hash_of, quiet_history, recorded_theft, write_zip
 from tests.detect.test_backtest import AFTER, ALL, EXPLOIT, QUIET
 
@@ -60,3 +61,46 @@ def test_the_general_policy_sees_real_exploits_and_leaves_real_benign_life_alone
 
     assert report.exploit in ({None} if exploit is None else {Outcome.BEFORE, Outcome.AT})
     assert report.count(Level.LIMIT) == 0
+
+
+PUNK: dict[str, object] = {
+    **{"history": "Punk_1", "policy_hash": "0x", "learned": 54, "benign": 50, "exploit": "at"},
+    **{"level": "pause", "alerts": 0, "limits": 0, "pauses": 0},
+}
+SPAN = {
+    "learned_percent": 10,
+    "benign": 4_395,
+    "flagged": 5,
+    "exploits": 5,
+    "alerts": 2,
+    "limits": 0,
+    "pauses": 0,
+}
+CALLER = {"exploits": ["BaconProtocol", "UmbrellaNetwork"], "benign_found": 0, "benign_strange": 0}
+DETECTORS = {"histories": 6, "detectors": {"contract_caller": CALLER}}
+LOSS = {
+    **{"bench": "bridge_loss", "pause_after_seconds": 4_500},
+    **{"lost_usd": 78_425_004, "saved_usd": 81_152_593, "saved_percent": 50.9},
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "changed"),
+    [
+        (PUNK, PUNK | {"alerts": 1}),
+        (PUNK, PUNK | {"exploit": "missed"}),
+        (SPAN, SPAN | {"flagged": 4}),
+        (DETECTORS, {**DETECTORS, "detectors": {"contract_caller": CALLER | {"benign_found": 1}}}),
+        (DETECTORS, {**DETECTORS, "detectors": {"contract_caller": CALLER | {"exploits": []}}}),
+        (LOSS, LOSS | {"lost_usd": 78_525_004}),
+    ],
+)
+def test_a_figure_that_the_page_tells_otherwise_is_named(
+    line: dict[str, object], changed: dict[str, object]
+) -> None:
+    page = PAGE.read_text()
+
+    assert find_differences([line, {"metric": "something else"}], page) == (1, [])
+    rows, (wrong,) = find_differences([changed], page)
+    assert rows == 1
+    assert wrong.startswith("expected | ")
