@@ -11,7 +11,7 @@ TRACES ?= 100000
 PROOFS ?= "suite prove" "suite release" static symbolic "symbolic --mutants" coverage mutate
 OUT ?= .demo
 
-.PHONY: help setup contracts demo test compiled-tests test-python test-contracts check bench bench-detect bench-gas model prove setup-prove wheel package lock clean
+.PHONY: help setup contracts demo test compiled-tests test-python test-contracts check bench bench-detect bench-network bench-gas model prove setup-prove wheel package lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s'|'
@@ -59,6 +59,9 @@ bench-detect: setup ## detectors on recorded histories and on a made market: exp
 	@python -m tests.bench.rules
 	@python -m tests.bench.bridge
 	@python -m tests.bench.incident
+
+bench-network: contracts ## signing and the network under faults and load, as JSON lines
+	@python -m tests.bench.journal
 
 bench-gas: contracts ## gas of whole transactions, as JSON lines
 	@python -m tests.bench.gas

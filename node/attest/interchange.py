@@ -171,7 +171,7 @@ async def import_journal(file: Path, journal: Path, *, create: bool = False) -> 
 
 
 async def _imported(store: Store, work: Callable[[sqlite3.Connection], Imported]) -> Imported:
-    """Import, and leave a mark that knows of the rows; without it the journal is armed once more, no worse."""
+    """Import, and leave a mark that knows of the rows; without one the journal is armed once more."""
     imported = await store.transact(work)
     rows, seal = await store.transact(last_row)
     mark = MarkFile(journal=store.path)

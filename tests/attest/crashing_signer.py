@@ -20,6 +20,7 @@ import node.attest.signer
 from consensus.errors import Refused
 from consensus.types import BlockNumber, OperatorIndex
 from node.attest.journal import Journal, open_journal
+from node.attest.mark import Mark, MarkFile
 from node.attest.signer import Signer
 from tests.consensus.factories import make_alert, make_bytes32, make_secret
 
@@ -27,6 +28,8 @@ POINTS = (
     "before-insert",
     "after-insert",
     "before-commit",
+    "before-mark",
+    "after-mark",
     "before-signing",
     "after-signing",
     "before-publishing",
@@ -47,6 +50,16 @@ def arm(point: str, journal: Journal) -> None:
         # a trigger's function runs inside the INSERT, when the row is already in the page cache
         connection.create_function("die", 0, die)
         connection.execute("CREATE TEMP TRIGGER t AFTER INSERT ON signed BEGIN SELECT die(); END")
+    if point in ("before-mark", "after-mark"):
+        marks: Any = MarkFile
+        honest_write = marks.write
+
+        def write_and_die(file: MarkFile, mark: Mark) -> None:
+            if point == "after-mark":
+                honest_write(file, mark)
+            die()
+
+        marks.write = write_and_die
     room: Any = node.attest.signer
     honest = room.attest
     if point == "before-signing":
