@@ -281,7 +281,9 @@ async def _run_rooms(
         return chains[slot.source_chain_id].follower.orphans.has_left(slot.anchor_number, slot.anchor_hash)
 
     def raise_again(alert: Alert) -> None:
-        evaluation[alert.slot.source_chain_id].forget(alert.slot_id())
+        for rooms in (prompt, late):
+            if alert.slot.source_chain_id in rooms:
+                rooms[alert.slot.source_chain_id].forget(alert.slot_id())
 
     signing = SigningRoom(
         signer,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import trio
 
 from node.devnet.network import LocalNetwork
 from node.devnet.processes import Said
-from tests.bench.tripwire import Tripwire
 
 PATIENCE_SECONDS = 60  # only how long a failing test takes: what is waited for is always a line
 
@@ -19,7 +19,7 @@ class Ear:
     `mark` forgets, so that a phase hears only its own.
     """
 
-    def __init__(self, network: LocalNetwork[Tripwire]) -> None:
+    def __init__(self, network: LocalNetwork[Any]) -> None:
         self._said = network.said
         self._names = tuple(network.watchers)
         self.heard: list[Said] = []
@@ -48,7 +48,7 @@ class Ear:
         last = [f"{said.watcher} {said.event}" for said in self.heard[-12:]]
         raise AssertionError(f"waited {PATIENCE_SECONDS} s in vain for {what}; last heard: {last}")
 
-    async def mined(self, network: LocalNetwork[Tripwire], transaction: str) -> int:
+    async def mined(self, network: LocalNetwork[Any], transaction: str) -> int:
         """The block that a transaction of the test landed in.
 
         Heads are what is waited for between two looks.
