@@ -134,7 +134,6 @@ class LiveDetection:
             start = await self._find_start()
             if start is None:
                 await trio.sleep_forever()  # the finding says what to do; the other rules go on
-                return
             self._course, self._head = self._make_course(), start
             await self._follow(start)
             self._restarts += 1
