@@ -166,7 +166,7 @@ async def import_journal(file: Path, journal: Path, *, create: bool = False) -> 
             return await _imported(store, lambda connection: _found(connection, journal, file))
     except TocsinError as error:
         if not (isinstance(error, Refused) and error.reason is Reason.STORE_EXISTS):
-            await trio.Path(journal).unlink(missing_ok=True)
+            await trio.to_thread.run_sync(_remove, journal)
         raise
 
 
@@ -251,6 +251,10 @@ def _line_of(row: Row) -> _Line:
 # --- in
 
 
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
 def _found(connection: sqlite3.Connection, journal: Path, file: Path) -> Imported:
     for line in _read(file):
         if isinstance(line, _Header):
@@ -319,7 +323,7 @@ def _parse(file: Path, place: int, raw: bytes) -> _Line:
     if not raw.endswith(b"\n"):
         raise _invalid(file, f"line {place} is cut off, or longer than {MAX_LINE_BYTES} bytes")
     try:
-        line = _LINE.decode(raw)
+        line: _Line = _LINE.decode(raw)
         if isinstance(line, _Alert):
             _require_slot_id(file, place, line)
         if isinstance(line, _Watermark) and max(int(line.source_chain_id), int(line.anchor_number)) >= 2**64:
@@ -355,13 +359,12 @@ def _require_same_key(header: _Header, public_key: PublicKey, *, file: Path, jou
 
 
 def _row_of(line: _Alert | _Handover) -> Row:
-    is_alert = isinstance(line, _Alert)
     return Row(
         network_id=NetworkId(_bytes(line.network_id)),
         epoch=Epoch(line.epoch),
         digest=Digest(_bytes(line.digest)),
-        slot_id=SlotId(_bytes(line.slot_id)) if is_alert else None,
-        slot=_slot_of(line.slot) if is_alert and line.slot is not None else None,
+        slot_id=SlotId(_bytes(line.slot_id)) if isinstance(line, _Alert) else None,
+        slot=_slot_of(line.slot) if isinstance(line, _Alert) and line.slot is not None else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Kill -9 around signing, many times over: a short run of `tests.bench.journal`, and whether it would notice."""
+"""Kill -9 around signing, many times: a short run of `tests.bench.journal`, and whether it would notice."""
 
 from __future__ import annotations
 
