@@ -72,6 +72,10 @@ class Levels:
         self.learned = learned
         self.to_learn = 0 if learned else to_learn
         self._levels: OrderedDict[BlockHash, int] = OrderedDict()
+        # of blocks up to this one, what they hold was learned from or came before that: none has a number
+        self._not_judged_until = (
+            -1 if learned is None or learned.recorded is None else learned.recorded.until_block
+        )
         if learned is not None:
             self._require_fitting(learned)
             learned.make_watch(policy)
@@ -98,29 +102,32 @@ class Levels:
         """A watch at the end of what was learned, or at the beginning of all."""
         return Watch(self.policy) if self.learned is None else self.learned.make_watch(self.policy)
 
-    def put(self, block: BlockHash, level: int) -> bool:
+    def put(self, block: Block, level: int) -> bool:
         """Keep a block's number; the oldest makes room. Whether the block is new here."""
-        is_new = block not in self._levels
-        self._levels[block] = level
-        self._levels.move_to_end(block)
+        if self.learned is None and not self._levels:
+            self._not_judged_until = block.number - 1
+        is_new = block.hash not in self._levels
+        self._levels[block.hash] = level
+        self._levels.move_to_end(block.hash)
         while len(self._levels) > KEPT_BLOCKS:
             self._levels.popitem(last=False)
         return is_new
 
     def knows(self, block: Block) -> bool:
         """Whether there is an answer for this block now."""
-        return block.hash in self._levels or self._was_learned_from(block)
+        return block.hash in self._levels or block.number <= self._not_judged_until
 
     def at(self, block: Block) -> int | Undefined:
-        """The number of this block; undefined where it was learned from. Raises `Unavailable` where it was
-        not judged here."""
+        """The number of this block; undefined up to the end of what was learned. Raises `Unavailable` where
+        it was not judged here."""
         level = self._levels.get(block.hash)
         if level is not None:
             return level
-        if self._was_learned_from(block):
+        if block.number <= self._not_judged_until:
             return Undefined(
                 Reason.HISTORY_TOO_SHORT,
-                f"block {block.number} was learned from, and what was learned from is not judged",
+                f"up to block {self._not_judged_until} blocks were learned from, which is not judged; came "
+                f"block {block.number}",
             )
         raise Unavailable(
             f"no trace detector of {self.policy.name} judged block {block.number} 0x{block.hash.hex()} here; "
@@ -134,10 +141,6 @@ class Levels:
             "contracts": sorted(self.contracts),
         }
         return what | ({"learn": self.to_learn} if self.learned is None else {"learned": self.learned.hash()})
-
-    def _was_learned_from(self, block: Block) -> bool:
-        recorded = None if self.learned is None else self.learned.recorded
-        return recorded is not None and block.number <= recorded.until_block
 
     def _require_fitting(self, learned: Learned) -> None:
         recorded = learned.recorded

@@ -95,7 +95,8 @@ class LiveDetection:
         max_catch_up: int = MAX_CATCH_UP,
         keep_blocks: int = MAX_BRANCH,
     ) -> None:
-        """`traces` reads those of the levels' contracts; `judged` is told of every block once."""
+        """`traces` reads those of the levels' contracts; `judged` is told of every block, and again
+        of one that the chain left and came back to."""
         self._levels = levels
         self._reader = reader
         self._traces = traces
@@ -105,6 +106,7 @@ class LiveDetection:
         self._keep_blocks = keep_blocks
         self._awake = trio.Event()
         self._live_from: BlockNumber | None = None
+        self._told_until = BlockNumber(0)  # where the row began anew: up to there only new blocks are told
         self._standing = Standing.STARTING
         self._head: BlockRef | None = None
         self._course = self._make_course()
@@ -136,6 +138,7 @@ class LiveDetection:
                 await trio.sleep_forever()  # the finding says what to do; the other rules go on
             self._course, self._head = self._make_course(), start
             await self._follow(start)
+            self._told_until = BlockNumber(max(self._told_until, self._head.number))
             self._restarts += 1
 
     def _make_course(self) -> Course:
@@ -257,7 +260,8 @@ class LiveDetection:
         if not is_whole:
             return  # some of its transactions were learned from, and not judged
         level = max((finding.level + 1 for finding in found), default=0)
-        if self._levels.put(ref.hash, level):
+        is_new = self._levels.put(ref, level)
+        if is_new or ref.number > self._told_until:
             await self._judged(JudgedBlock(ref=ref, is_live=is_live))
 
     async def _pause(self) -> None:

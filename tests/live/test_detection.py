@@ -180,6 +180,26 @@ async def test_a_reorg_below_what_is_kept_begins_again_at_the_file() -> None:
         async with running(chain, make_levels(learned)) as straight:
             assert room.numbers(61) == straight.numbers(61)
         assert room.detection.statistics().restarts == 1
+        told = [block.ref for block in room.told]
+        assert len(set(told)) == len(told), "nothing is told again for having begun again"
+        assert told[-16:] == chain.blocks[65:]
+
+
+async def test_a_block_that_the_chain_left_and_came_back_to_is_told_again() -> None:
+    chain = make_chain(quiet(61))
+    async with running(chain, make_levels(make_learned(chain))) as room:
+        chain.extend(theft(62))
+        await room.settle()
+        left = chain.head
+        chain.leave(62)
+        chain.extend(quiet(62))
+        await room.settle()
+        chain.leave(62)
+        chain.blocks.append(left)
+        await room.settle()
+
+        assert [block.ref for block in room.told].count(left) == 2
+        assert room.numbers(61) == [0, Level.ALERT + 1]
 
 
 async def test_nothing_is_known_from_a_block_without_traces_on_until_it_has_them() -> None:
@@ -263,6 +283,7 @@ async def test_without_a_file_a_block_counts_from_the_first_that_is_judged_whole
         await room.settle()
 
         assert [block.ref.number for block in room.told] == [62]
+        assert isinstance(room.levels.at(chain.blocks[61]), Undefined), "it was learned from in part"
         assert room.levels.at(chain.head) == Level.ALERT + 1
 
 
@@ -280,11 +301,12 @@ def test_what_was_learned_from_has_no_number_for_anybody() -> None:
 
 def test_the_oldest_blocks_make_room() -> None:
     levels, first = make_levels(None), make_chain().blocks[1]
-    levels.put(first.hash, 0)
-    for number in range(1, KEPT_BLOCKS):
-        levels.put(BlockHash(bytes([1]) + number.to_bytes(31, "big")), 0)
+    for number in range(KEPT_BLOCKS):
+        levels.put(replace(first, hash=BlockHash(bytes([1]) + number.to_bytes(31, "big"))), 0)
+    oldest = replace(first, hash=BlockHash(bytes([1]) + bytes(31)))
+    assert levels.knows(oldest)
+
+    levels.put(first, 0)
+
     assert levels.knows(first)
-
-    levels.put(BlockHash(bytes([2]) * 32), 0)
-
-    assert not levels.knows(first)
+    assert not levels.knows(oldest)
