@@ -52,6 +52,7 @@ class Tallying:
         certificates: trio.MemorySendChannel[Certificate],
         questions: trio.MemorySendChannel[Question],
         blame: Callable[[Contribution, Reason], Awaitable[None]],
+        learned: Callable[[Digest], None],
         settled: Callable[[Digest], None],
     ) -> None:
         self._tally = tally
@@ -60,6 +61,7 @@ class Tallying:
         self._certificates = certificates
         self._questions = questions
         self._blame = blame
+        self._learned = learned
         self._settled = settled
         self._asked: OrderedDict[Digest, None] = OrderedDict()
         self._raised: OrderedDict[Digest, None] = OrderedDict()
@@ -103,6 +105,8 @@ class Tallying:
         self._counted += len(outcome.new)
         self._duplicates += len(outcome.duplicates)
         self._refused += len(outcome.refused)
+        for digest in dict.fromkeys(each.digest() for each in outcome.new):
+            self._learned(digest)
         for digest in outcome.grown:
             await self._tell_growth(digest)
         for contribution in outcome.new:

@@ -40,6 +40,7 @@ class Desk:
     def __init__(self) -> None:
         self.now = NOW
         self.blamed: list[tuple[Attestation, Reason]] = []
+        self.learned: list[Digest] = []
         self.settled: list[Digest] = []
         self.incoming, self._incoming_out = trio.open_memory_channel[Attestation](64)
         certificates_in, self.certificates = trio.open_memory_channel[Certificate](64)
@@ -53,6 +54,7 @@ class Desk:
             certificates=certificates_in,
             questions=questions_in,
             blame=self._blame,
+            learned=self.learned.append,
             settled=self.settled.append,
         )
 

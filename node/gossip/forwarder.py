@@ -155,7 +155,7 @@ class Forwarder:
             elif telling.due_at is None and telling.sends < MAX_SENDS:
                 telling.due_at = at + telling.pause_seconds
 
-    def heard(self, partial: PartialCertificate, sender: OperatorIndex, *, at: float) -> tuple[Parcel, ...]:
+    def heard(self, partial: PartialCertificate, sender: OperatorIndex) -> tuple[Parcel, ...]:
         """A partial certificate came from this operator; what it gets in return, if anything.
 
         Call it for whatever an operator sends, good or not: an answer costs no more than the question.

@@ -1,1 +1,1 @@
-"""Whole networks of watchers in one thread and one second, under seeded faults: `python -m tests.simulation`."""
+"""Whole networks of watchers in one thread and one second, under seeded faults."""
