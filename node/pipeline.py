@@ -25,6 +25,7 @@ from consensus.alert import Alert, Slot, compute_network_id
 from consensus.attestation import Attestation
 from consensus.certificate import Certificate
 from consensus.errors import Reason, Refused, Unavailable
+from consensus.partial import Contribution, PartialCertificate, decode_partial
 from consensus.tally import Tally
 from consensus.types import Address, BlockHash, BlockNumber, ChainId, Seconds
 from node.attest.door import SigningDoor
@@ -43,6 +44,9 @@ from node.evaluate.findings import Question
 from node.evaluate.lookups import LookedUpSignal
 from node.evaluate.policy import Policy
 from node.evaluate.room import EvaluationRoom
+from node.gossip.forwarder import Forwarder
+from node.gossip.forwarding import Forwarding
+from node.gossip.frames import Kind
 from node.gossip.host import HostConfig, addresses_by_peer, open_host
 from node.gossip.room import GossipRoom, compute_older_topic, compute_topic
 from node.gossip.transport import Addresses, GossipTransport, PeerId
@@ -159,7 +163,7 @@ async def _run_rooms(
     """Wire the rooms together: one line an edge."""
     alerts_in, alerts = trio.open_memory_channel[Alert](ALERTS)
     outgoing_in, outgoing = trio.open_memory_channel[Attestation](ATTESTATIONS)
-    incoming_in, incoming = trio.open_memory_channel[Attestation](ATTESTATIONS)
+    incoming_in, incoming = trio.open_memory_channel[Contribution](ATTESTATIONS)
     certificates_in, certificates = trio.open_memory_channel[Certificate](CERTIFICATES)
     questions_in, questions = trio.open_memory_channel[Question](QUESTIONS)
     effects_in, effects = trio.open_memory_channel[Effect](EFFECTS)
@@ -194,17 +198,39 @@ async def _run_rooms(
         ]
         for chain_id, (judged_in, _) in judged.items()
     }
-    gossip = GossipRoom(
-        transport=transport, network_id=members.network_id, incoming=incoming_in.clone(), now=chain_time
-    )
     tally = Tally(members.network_id)
+    forwarding = Forwarding(
+        Forwarder(tally),
+        transport=transport,
+        network_id=members.network_id,
+        incoming=incoming_in.clone(),
+        index_of=members.index_of,
+        alert_of=tally.alert,
+        now=chain_time,
+    )
+    gossip = GossipRoom(
+        transport=transport,
+        network_id=members.network_id,
+        incoming=incoming_in.clone(),
+        now=chain_time,
+        first_peers=forwarding.first_peers,
+    )
+    gossip.serve(Kind.PARTIAL_CERTIFICATE, decode=decode_partial, take=forwarding.take)
+
+    async def blame(contribution: Contribution, reason: Reason) -> None:
+        if isinstance(contribution, PartialCertificate):
+            await forwarding.blame(contribution, reason)
+        else:
+            await gossip.blame(contribution, reason)
+
     tallying = Tallying(
         tally,
         now=chain_time,
         policies=frozenset(policy.hash for policy in policies),
         certificates=certificates_in,
         questions=questions_in,
-        blame=gossip.blame,
+        blame=blame,
+        learned=forwarding.learned,
         settled=gossip.settled,
     )
     answering = {chain_id: chain.answering() for chain_id, chain in chains.items()}
@@ -220,6 +246,7 @@ async def _run_rooms(
     async def enter_epochs() -> None:
         for each in members.operator_sets:
             tally.add_operator_set(each)
+        forwarding.use_operator_sets(members.operator_sets)
         await gossip.use_operator_sets(members.operator_sets, addresses)
 
     async def read_epochs(at: BlockRef) -> bool:
@@ -326,6 +353,7 @@ async def _run_rooms(
         nursery.start_soon(answer)
         nursery.start_soon(sign)
         nursery.start_soon(gossip.run, outgoing)
+        nursery.start_soon(forwarding.run)
         nursery.start_soon(tallying.run, incoming)
         nursery.start_soon(responder.run, certificates, effects_in)
         nursery.start_soon(expiry.run)

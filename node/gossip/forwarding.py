@@ -110,10 +110,13 @@ class Forwarding:
             try:
                 self._incoming.send_nowait(partial)
             except trio.WouldBlock:
-                raise Refused(Reason.INBOX_FULL, "the tally does not keep up; it will be told again") from None
+                raise Refused(
+                    Reason.INBOX_FULL, "the tally does not keep up; it will be told again"
+                ) from None
             self._seen.add(payload, received.peer_id)
             self._received += 1
-        operator = self._sets[partial.alert.epoch].by_peer_id(received.peer_id)
+        operator_set = self._sets.get(partial.alert.epoch)
+        operator = None if operator_set is None else operator_set.by_peer_id(received.peer_id)
         if operator is not None:
             for parcel in self._forwarder.heard(partial, operator.index):
                 await self._send(parcel)
@@ -156,7 +159,10 @@ class Forwarding:
 
     async def _send(self, parcel: Parcel) -> None:
         partial = parcel.partial
-        peer_id = self._sets[partial.alert.epoch].by_index(parcel.to).peer_id
+        operator_set = self._sets.get(partial.alert.epoch)
+        if operator_set is None:
+            return  # its epoch went while the alert was on its way
+        peer_id = operator_set.by_index(parcel.to).peer_id
         _log.debug("partial.sent", digest=partial.digest(), operators=indices_of(partial.signers), to=peer_id)
         await self._transport.push(PeerId(peer_id), _payload_of(partial))
 

@@ -19,7 +19,6 @@ import trio
 from consensus.attestation import Attestation, check_membership
 from consensus.errors import Reason, Refused
 from consensus.operators import Operator, OperatorSet
-from consensus.partial import Contribution, PartialCertificate, encode_partial
 from consensus.types import Address, Digest, Epoch, NetworkId, Seconds
 from node.gossip.faults import STRIKES
 from node.gossip.frames import (
@@ -89,6 +88,8 @@ class GossipRoom:
         incoming: where members' attestations go. Bounded by its maker; when it is full, a stranger's
             attestation is refused and counted, and comes again with its next repetition.
         now: unix time, by which our own attestations expire.
+        first_peers: whom an attestation of ours goes to at first, None for everybody. Everybody is told when
+            it is repeated, which it is unless its alert settles before.
     """
 
     def __init__(
@@ -98,7 +99,9 @@ class GossipRoom:
         network_id: NetworkId,
         incoming: trio.MemorySendChannel[Attestation],
         now: Callable[[], Seconds],
+        first_peers: Callable[[Attestation], tuple[PeerId, ...] | None] = lambda _attestation: None,
     ) -> None:
+        self._first_peers = first_peers
         self._transport = transport
         self._network_id = network_id
         self._incoming = incoming
@@ -176,7 +179,7 @@ class GossipRoom:
         """The alert has its quorum here: our attestation need not be repeated any more."""
         self._open.settle(digest)
 
-    async def blame(self, contribution: Contribution, reason: Reason) -> None:
+    async def blame(self, attestation: Attestation, reason: Reason) -> None:
         """Charge the peer that sent an attestation which passed here and failed later (a bad signature).
 
         Only what an honest operator never sends costs anything (`faults.STRIKES`); enough of it is a ban. Our
@@ -184,7 +187,7 @@ class GossipRoom:
         """
         self._refused[reason] += 1
         points = STRIKES.get(reason, 0)
-        sender = self._seen.sender_of(_payload_of(contribution))
+        sender = self._seen.sender_of(_payload_of(attestation))
         if points and sender is not None:
             await self._transport.strike(sender, points, reason=reason)
 
@@ -210,9 +213,17 @@ class GossipRoom:
                 expires_at=attestation.alert.expires_at,
                 at=trio.current_time(),
             )
-            await self._transport.publish(payload)
+            await self._publish_first(attestation, payload)
             self._published += 1
             _log.debug("attestation.published", digest=attestation.digest())
+
+    async def _publish_first(self, attestation: Attestation, payload: bytes) -> None:
+        first = self._first_peers(attestation)
+        if first is None:
+            await self._transport.publish(payload)
+            return
+        for peer_id in first:
+            await self._transport.push(peer_id, payload)
 
     async def _repeat_open(self) -> None:
         while True:
@@ -316,10 +327,8 @@ class GossipRoom:
             await self._transport.strike(received.peer_id, points, reason=error.reason)
 
 
-def _payload_of(contribution: Contribution) -> bytes:
-    if isinstance(contribution, PartialCertificate):
-        return encode_frame(Kind.PARTIAL_CERTIFICATE, encode_partial(contribution))
-    return encode_frame(Kind.ATTESTATION, encode_attestation(contribution))
+def _payload_of(attestation: Attestation) -> bytes:
+    return encode_frame(Kind.ATTESTATION, encode_attestation(attestation))
 
 
 def _price_of_garbage(error: Refused) -> int:
