@@ -25,6 +25,7 @@ from node.private_files import require_private
 T = TypeVar("T")
 
 MAX_CONFIG_BYTES = 262_144
+MAX_LISTEN_SECONDS = 300.0
 MAX_CONFIRMATIONS = 1_024  # an alert lives for minutes; after it nothing could be sent again anyway
 HTTP_SCHEMES = ("http://", "https://")
 WS_SCHEMES = ("ws://", "wss://")
@@ -81,12 +82,20 @@ class GossipConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignerConfig:
+    """How this watcher comes to signatures. For `listen_seconds` after a start it only listens."""
+
+    listen_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything one watcher is told."""
 
     keys: Keys
     network: NetworkConfig
     gossip: GossipConfig
+    signer: SignerConfig
     chains: tuple[ChainConfig, ...]
     policies: tuple[Path, ...]
     data_directory: Path
@@ -129,12 +138,17 @@ class _Gossip(msgspec.Struct, forbid_unknown_fields=True):
     peers: list[str] = []
 
 
+class _Signer(msgspec.Struct, forbid_unknown_fields=True):
+    listen_seconds: float = 5.0
+
+
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     keys: _Keys
     network: _Network
     chains: list[_Chain]
     policies: list[str]
     gossip: _Gossip = msgspec.field(default_factory=_Gossip)
+    signer: _Signer = msgspec.field(default_factory=_Signer)
     data_directory: str = "data"
     log_format: LogFormat = LogFormat.CONSOLE
     rpc_timeout_seconds: float = 4.0
@@ -233,12 +247,23 @@ def _checked(parsed: _File, path: Path) -> Config:
             activation_delay_seconds=parsed.network.activation_delay_seconds,
         ),
         gossip=GossipConfig(listen=parsed.gossip.listen, peers=tuple(parsed.gossip.peers)),
+        signer=SignerConfig(listen_seconds=_listen_seconds(parsed.signer, path)),
         chains=chains,
         policies=tuple(folder / policy for policy in parsed.policies),
         data_directory=folder / parsed.data_directory,
         log_format=parsed.log_format,
         rpc_timeout_seconds=parsed.rpc_timeout_seconds,
     )
+
+
+def _listen_seconds(signer: _Signer, path: Path) -> float:
+    if not 0 <= signer.listen_seconds <= MAX_LISTEN_SECONDS:
+        raise _refuse(
+            path,
+            f"has signer.listen_seconds {signer.listen_seconds}, which must be 0 to {MAX_LISTEN_SECONDS}: as "
+            "long as peers need to tell what they hold, and no longer than an incident can wait",
+        )
+    return signer.listen_seconds
 
 
 def _chain(chain: _Chain, path: Path) -> ChainConfig:

@@ -147,6 +147,7 @@ async def run_watcher(config: Config) -> None:
             signer=Signer(keys.bls, journal),
             transport=transport,
             addresses=addresses_by_peer(config.gossip.peers),
+            listen_seconds=config.signer.listen_seconds,
         )
 
 
@@ -159,6 +160,7 @@ async def _run_rooms(
     signer: SigningDoor,
     transport: GossipTransport,
     addresses: Mapping[PeerId, Addresses],
+    listen_seconds: float,
 ) -> None:
     """Wire the rooms together: one line an edge."""
     alerts_in, alerts = trio.open_memory_channel[Alert](ALERTS)
@@ -232,6 +234,7 @@ async def _run_rooms(
         blame=blame,
         learned=forwarding.learned,
         settled=gossip.settled,
+        heard=lambda contribution: signing.heard(contribution),
     )
     answering = {chain_id: chain.answering() for chain_id, chain in chains.items()}
     responder = Responder(me=members.me, chains=answering)
@@ -268,7 +271,8 @@ async def _run_rooms(
         nursery.start_soon(chain.follower.follow, events_in)
         async for event in events:
             chain.clock.advance(event.ref)
-            first_heads.setdefault(event.ref.chain_id, event.ref.number)
+            if signing.is_listening or event.ref.chain_id not in first_heads:
+                first_heads[event.ref.chain_id] = event.ref.number
             _log.info(
                 "head.seen", chain_id=event.ref.chain_id, block_number=event.ref.number, kind=event.kind
             )
@@ -320,6 +324,7 @@ async def _run_rooms(
         is_orphaned=is_orphaned,
         now=chain_time,
         dropped=raise_again,
+        listen_seconds=listen_seconds,
     )
 
     async def report_effects() -> None:
@@ -352,6 +357,7 @@ async def _run_rooms(
         await enter_epochs()
         nursery.start_soon(answer)
         nursery.start_soon(sign)
+        nursery.start_soon(signing.look_at_heard)
         nursery.start_soon(gossip.run, outgoing)
         nursery.start_soon(forwarding.run)
         nursery.start_soon(tallying.run, incoming)

@@ -41,7 +41,10 @@ class TallyingStatistics:
 
 
 class Tallying:
-    """One task owns the tally. `own` says which policies questions may be about."""
+    """One task owns the tally.
+
+    `policies` says which ones questions may be about; `heard` is told of every signature that was found good.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Tallying:
         blame: Callable[[Contribution, Reason], Awaitable[None]],
         learned: Callable[[Digest], None],
         settled: Callable[[Digest], None],
+        heard: Callable[[Contribution], None] = lambda _: None,
     ) -> None:
         self._tally = tally
         self._now = now
@@ -63,6 +67,7 @@ class Tallying:
         self._blame = blame
         self._learned = learned
         self._settled = settled
+        self._heard = heard
         self._asked: OrderedDict[Digest, None] = OrderedDict()
         self._raised: OrderedDict[Digest, None] = OrderedDict()
         self._open: dict[Question, OperatorIndex] = {}
@@ -110,6 +115,7 @@ class Tallying:
         for digest in outcome.grown:
             await self._tell_growth(digest)
         for contribution in outcome.new:
+            self._heard(contribution)
             self._ask_about(contribution)
         for evidence in outcome.equivocations:
             self._equivocations += 1

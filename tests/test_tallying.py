@@ -15,6 +15,7 @@ from consensus.alert import Alert
 from consensus.attestation import Attestation
 from consensus.certificate import Certificate
 from consensus.errors import Reason
+from consensus.partial import Contribution
 from consensus.tally import Tally
 from consensus.types import BlockNumber, Digest, OperatorIndex, PolicyHash, Seconds
 from node.evaluate.findings import Question
@@ -42,6 +43,7 @@ class Desk:
         self.blamed: list[tuple[Attestation, Reason]] = []
         self.learned: list[Digest] = []
         self.settled: list[Digest] = []
+        self.heard: list[Contribution] = []
         self.incoming, self._incoming_out = trio.open_memory_channel[Attestation](64)
         certificates_in, self.certificates = trio.open_memory_channel[Certificate](64)
         questions_in, self.questions = trio.open_memory_channel[Question](QUESTIONS)
@@ -56,6 +58,7 @@ class Desk:
             blame=self._blame,
             learned=self.learned.append,
             settled=self.settled.append,
+            heard=self.heard.append,
         )
 
     async def run(self) -> None:
@@ -261,3 +264,13 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
         await desk.count(make_attestation(first))
 
         assert len(desk.asked()) == 1, "the oldest was forgotten: it is looked into once more"
+
+
+async def test_what_is_signed_is_heard_once_and_a_forgery_never() -> None:
+    forged = replace(make_attestation(operator_index=1), operator_index=OperatorIndex(2))
+
+    async with tallying() as desk:
+        await desk.count(make_attestation(operator_index=0), forged)
+        await desk.count(make_attestation(operator_index=0))
+
+    assert desk.heard == [make_attestation(operator_index=0)]

@@ -11,6 +11,7 @@ from consensus.alert import Alert
 from consensus.attestation import Attestation
 from consensus.bls import PublicKey, Signature
 from consensus.handover import Handover
+from consensus.partial import Contribution
 from consensus.types import BlockNumber, OperatorIndex
 
 
@@ -39,11 +40,11 @@ class SigningDoor(Protocol):
         """The handover, signed under its own tag; the same bytes however often it is asked."""
         ...
 
-    async def witness(self, attestation: Attestation) -> None:
-        """Look at an attestation in our name that came from elsewhere.
+    async def witness(self, contribution: Contribution) -> None:
+        """Look at a signature in our name that came from elsewhere, alone or merged with others'.
 
-        Raises `Refused` (SIGNED_ELSEWHERE) when the signature is this key's and the journal does not know of
-        it: the key is used by another process, or the journal is an old copy. The row is taken into the
-        journal first.
+        Raises `Refused` (SIGNED_ELSEWHERE) when it is this key's and the journal does not know of it: the key
+        is used by another process, or the journal is an old copy. The row is taken into the journal first. A
+        merged signature cannot be checked by one key: the tally has done so.
         """
         ...

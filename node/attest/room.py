@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -12,9 +13,14 @@ import trio
 from consensus.alert import Alert, Slot
 from consensus.attestation import Attestation
 from consensus.errors import Reason, Refused, Unavailable
+from consensus.partial import Contribution
 from consensus.types import BlockNumber, ChainId, Digest, Epoch, OperatorIndex, Seconds
 from node.attest.door import SigningDoor
 
+MAX_HEARD: Final = 256
+"""Signatures in our name that wait to be looked at; one of them is enough to stop."""
+MAX_SIGNED: Final = 4_096
+"""Digests that were signed in this run, so that each of our own is not looked up again when it comes back."""
 RETRY_SECONDS: Final = 0.5
 """Between two attempts while the key cannot be reached or its journal has no space."""
 
@@ -46,6 +52,8 @@ class SigningRoom:
         now: the chains' own time, by which alerts expire.
         dropped: hears of an alert that was not signed because its block was orphaned: should the chain come
             back to that block, the alert is wanted again.
+        listen_seconds: how long nothing is signed after the start. What another process has signed with this
+            key, or this one before its journal was put back, is on the network and comes in meanwhile.
     """
 
     def __init__(
@@ -58,6 +66,7 @@ class SigningRoom:
         is_orphaned: Callable[[Slot], bool],
         now: Callable[[], Seconds],
         dropped: Callable[[Alert], None],
+        listen_seconds: float,
     ) -> None:
         self._signer = signer
         self._index_of = index_of
@@ -66,6 +75,12 @@ class SigningRoom:
         self._is_orphaned = is_orphaned
         self._now = now
         self._dropped = dropped
+        self._listen_seconds = listen_seconds
+        self.is_listening = True
+        self._heard = deque[Contribution]()
+        self._is_heard = trio.Event()
+        self._look = trio.Lock()
+        self._own: OrderedDict[Digest, None] = OrderedDict()
         self._alerts: trio.MemoryReceiveChannel[Alert] | None = None
         self._signed = self._skipped = self._refused = 0
         self._orphaned = self._expired = self._unavailable = 0
@@ -81,18 +96,50 @@ class SigningRoom:
             waiting=0 if self._alerts is None else self._alerts.statistics().current_buffer_used,
         )
 
+    def heard(self, contribution: Contribution) -> None:
+        """A signature that the tally found good. What is not in our name, or was made here, passes."""
+        index = self._index_of(contribution.alert.epoch)
+        if index is None or not contribution.signers >> index & 1 or contribution.digest() in self._own:
+            return
+        if len(self._heard) < MAX_HEARD:
+            self._heard.append(contribution)
+        self._is_heard.set()
+
+    async def look_at_heard(self) -> None:
+        """Hold what is heard in our name against the journal, until cancelled.
+
+        Raises `Refused` (SIGNED_ELSEWHERE): the key is used elsewhere, or was, after the journal we have.
+        """
+        while True:
+            await self._is_heard.wait()
+            self._is_heard = trio.Event()
+            try:
+                await self._witness_all()
+            except Unavailable:  # said by the alert that waits, and looked at before anything is signed
+                await trio.sleep(RETRY_SECONDS)
+                self._is_heard.set()
+
+    async def _witness_all(self) -> None:
+        async with self._look:
+            while self._heard:
+                await self._signer.witness(self._heard[0])
+                self._remember(self._heard.popleft().digest())
+
     async def run(
         self,
         alerts: trio.MemoryReceiveChannel[Alert],
         to: tuple[trio.MemorySendChannel[Attestation], ...],
     ) -> None:
-        """Journal and sign each alert, and send the attestation through every door in `to`, in that order.
+        """Listen; then journal and sign each alert, and send the attestation through every door in `to`, in
+        that order.
 
         A refusal of the journal is final for its slot and is logged as an error: two different alerts for one
         slot mean that our view contradicted itself. While the key cannot be reached the alert waits, until
         its window is over or its block is orphaned, and all others behind it.
         """
         self._alerts = alerts
+        await trio.sleep(self._listen_seconds)  # by the monotonic clock: no step of the wall clock ends it
+        self.is_listening = False
         async for alert in alerts:
             attestation = await self._sign(alert)
             if attestation is None:
@@ -120,10 +167,13 @@ class SigningRoom:
         was_unavailable = False
         while self._is_wanted(alert):
             try:
+                await self._witness_all()
                 attestation = await self._signer.attest(
                     alert, index, since=self._since(alert.slot.source_chain_id)
                 )
             except Refused as refused:
+                if refused.reason is Reason.SIGNED_ELSEWHERE:
+                    raise
                 self._refused += 1
                 _log.error(
                     "attestation.refused",
@@ -142,8 +192,14 @@ class SigningRoom:
             else:
                 if was_unavailable:
                     _log.warning("signing.available", digest=alert.digest())
+                self._remember(alert.digest())
                 return attestation
         return None
+
+    def _remember(self, digest: Digest) -> None:
+        self._own[digest] = None
+        while len(self._own) > MAX_SIGNED:
+            self._own.popitem(last=False)
 
     def _is_wanted(self, alert: Alert) -> bool:
         """Whether a signature may still be good for anything. Asked right before each attempt."""

@@ -7,7 +7,8 @@ from consensus.attestation import Attestation, attest
 from consensus.bls import PublicKey, Purpose, SecretKey, Signature, sign, verify
 from consensus.errors import Reason, Refused
 from consensus.handover import Handover
-from consensus.types import BlockNumber, OperatorIndex
+from consensus.partial import Contribution
+from consensus.types import BlockNumber, Digest, OperatorIndex
 from node.attest.journal import Entry, Journal
 
 
@@ -47,31 +48,33 @@ class Signer:
         await self._journal.record_handover(digest, network_id=handover.network_id, epoch=handover.epoch)
         return sign(self._secret, Purpose.HANDOVER, digest)
 
-    async def witness(self, attestation: Attestation) -> None:
-        """Look at an attestation in our name. A signature that is not this key's is nobody's, and passes.
+    async def witness(self, contribution: Contribution) -> None:
+        """Look at a signature in our name. One alone that is not this key's is nobody's, and passes.
 
         Raises `Refused` (SIGNED_ELSEWHERE) after the journal has taken the row in.
         """
-        alert, digest = attestation.alert, attestation.digest()
-        if not verify(self._public_key, Purpose.ALERT, digest, attestation.signature):
+        alert, digest = contribution.alert, contribution.digest()
+        if isinstance(contribution, Attestation) and not verify(
+            self._public_key, Purpose.ALERT, digest, contribution.signature
+        ):
             return
         try:
             entry = await self._journal.adopt(
                 digest, network_id=alert.network_id, epoch=alert.epoch, slot=alert.slot
             )
         except Refused as refused:
-            raise _signed_elsewhere(attestation, f"which contradicts it: {refused.message}") from refused
+            raise _signed_elsewhere(digest, f"which contradicts it: {refused.message}") from refused
         if entry is Entry.NEW:
-            raise _signed_elsewhere(attestation, "which did not know of it, and holds it now")
+            raise _signed_elsewhere(digest, "which did not know of it, and holds it now")
 
     def __repr__(self) -> str:
         return f"Signer({self._public_key.to_bytes().hex()[:16]}…)"
 
 
-def _signed_elsewhere(attestation: Attestation, how: str) -> Refused:
+def _signed_elsewhere(digest: Digest, how: str) -> Refused:
     return Refused(
         Reason.SIGNED_ELSEWHERE,
-        f"digest 0x{attestation.digest().hex()} carries this key's signature, but not by this journal, "
+        f"digest 0x{digest.hex()} carries this key's signature, but not by this journal, "
         f"{how}. Either another process signs with this key: stop it for good; or this journal is an "
         "old copy. Then start again",
     )

@@ -17,6 +17,7 @@ from node.gossip.transport import PeerId
 from node.keys import make_keys
 from node.private_files import PRIVATE_FILE_MODE
 
+LISTEN_SECONDS = 1.0  # what a local network needs to tell what it holds
 WEAK_WORK_FACTOR = 2  # scrypt at full strength costs a second and 256 MiB a key; these keys guard nothing
 
 
@@ -112,6 +113,9 @@ registry = "{registry}"
 [gossip]
 listen = "/ip4/127.0.0.1/tcp/{home.port}"
 peers = [{others}]
+
+[signer]
+listen_seconds = {LISTEN_SECONDS}
 {tables}'''
     )
 

@@ -13,12 +13,13 @@ from structlog.testing import capture_logs
 from consensus.alert import Alert
 from consensus.attestation import Attestation
 from consensus.bls import Signature
-from consensus.errors import Reason, Unavailable
+from consensus.errors import Reason, Refused, Unavailable
 from consensus.handover import Handover
+from consensus.partial import Contribution, PartialCertificate, compute_signers
 from consensus.types import BlockNumber, Digest, Epoch, OperatorIndex, Seconds
 from node.attest.door import SigningDoor
 from node.attest.journal import create_journal
-from node.attest.room import SigningRoom
+from node.attest.room import MAX_HEARD, SigningRoom
 from node.attest.signer import Signer
 from tests.consensus.factories import (
     CHAIN_ID,
@@ -54,6 +55,7 @@ def make_room(signer: SigningDoor, **changes: Any) -> SigningRoom:
         "is_orphaned": lambda _slot: False,
         "now": lambda: OBSERVED_AT,
         "dropped": lambda _alert: None,
+        "listen_seconds": 0,
     }
     return SigningRoom(signer, **(quiet | changes))
 
@@ -149,6 +151,9 @@ class Door:
     def __init__(self, *, away_for: int = 0) -> None:
         self.away_for = away_for
         self.asked: list[int] = []
+        self.witnessed: list[Digest] = []
+        self.strange: set[Digest] = set()
+        self.is_away = False
 
     async def attest(self, alert: Alert, operator_index: OperatorIndex, *, since: BlockNumber) -> Attestation:
         self.asked.append(since)
@@ -159,8 +164,12 @@ class Door:
     async def hand_over(self, handover: Handover) -> Signature:
         raise AssertionError("no handover belongs here")
 
-    async def witness(self, attestation: Attestation) -> None:
-        raise AssertionError("nothing is heard here")
+    async def witness(self, contribution: Contribution) -> None:
+        self.witnessed.append(contribution.digest())
+        if self.is_away:
+            raise Unavailable("the signer does not answer")
+        if contribution.digest() in self.strange:
+            raise Refused(Reason.SIGNED_ELSEWHERE, "not ours")
 
 
 async def sign_through(
@@ -243,3 +252,125 @@ async def test_the_door_hears_with_which_head_the_watcher_began() -> None:
     await sign_through(door, make_alert(), since={CHAIN_ID: BlockNumber(77)}.__getitem__)
 
     assert door.asked == [77]
+
+
+# --- the silent period, and what is heard in our name
+
+
+async def test_nothing_is_signed_before_the_listening_is_over(mock_clock: trio.testing.MockClock) -> None:
+    door = Door()
+    alerts_in, alerts = trio.open_memory_channel[Alert](1)
+    signed_in, signed = trio.open_memory_channel[Attestation](1)
+    alerts_in.send_nowait(make_alert())
+    room = make_room(door, listen_seconds=5)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(room.run, alerts, (signed_in,))
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(4.9)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (door.asked, room.is_listening) == ([], True)
+
+        mock_clock.jump(0.2)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not room.is_listening
+        nursery.cancel_scope.cancel()
+
+    assert signed.receive_nowait().alert == make_alert()
+
+
+async def test_a_jump_of_the_wall_clock_neither_ends_the_listening_nor_changes_what_is_signed(
+    mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("time", "time_ns"):
+        monkeypatch.setattr(f"time.{name}", lambda: pytest.fail("signing read the wall clock"))
+    alerts_in, alerts = trio.open_memory_channel[Alert](1)
+    signed_in, signed = trio.open_memory_channel[Attestation](1)
+    alerts_in.send_nowait(make_alert())
+
+    async with (
+        create_journal(tmp_path / "j.db", make_public_key(0)) as journal,
+        trio.open_nursery() as nursery,
+    ):
+        room = make_room(Signer(make_secret(0), journal), listen_seconds=5)
+        nursery.start_soon(room.run, alerts, (signed_in,))
+        await trio.testing.wait_all_tasks_blocked()
+        assert room.is_listening
+        mock_clock.jump(5)
+        assert await signed.receive() == make_attestation()
+        nursery.cancel_scope.cancel()
+
+
+async def hear(room: SigningRoom, *contributions: Contribution) -> None:
+    """Let the room hear these, and look at them until there is nothing left to look at."""
+    for each in contributions:
+        room.heard(each)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(room.look_at_heard)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("is_merged", [False, True])
+async def test_a_signature_in_our_name_that_we_did_not_make_stops_the_watcher(is_merged: bool) -> None:
+    door = Door()
+    door.strange.add(make_alert().digest())
+    heard: Contribution = make_attestation()
+    if is_merged:
+        heard = PartialCertificate(
+            alert=heard.alert, signers=compute_signers([0, 3]), signature=heard.signature
+        )
+
+    with pytest.raises(ExceptionGroup) as group:
+        await hear(make_room(door), heard)
+
+    assert group.group_contains(Refused, match="signed_elsewhere")
+
+
+async def test_what_is_in_other_names_or_of_epochs_without_us_is_none_of_our_business() -> None:
+    door = Door()
+
+    await hear(make_room(door), make_attestation(operator_index=1))
+    await hear(make_room(door, index_of=lambda _epoch: None), make_attestation())
+
+    assert door.witnessed == []
+
+
+async def test_our_own_signature_that_comes_back_is_not_looked_up() -> None:
+    door = Door()
+    room, signed, _ = await sign_through(door, make_alert())
+
+    await hear(room, *signed)
+
+    assert door.witnessed == []
+
+
+async def test_what_was_heard_while_the_key_was_away_is_looked_at_before_anything_is_signed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    door = Door()
+    door.is_away = True
+    door.strange.add(make_alert().digest())
+    room = make_room(door)
+    await hear(room, make_attestation())
+    door.is_away = False
+    alerts_in, alerts = trio.open_memory_channel[Alert](1)
+    alerts_in.send_nowait(make_alert(slot=make_slot(anchor_number=4_201)))
+
+    with pytest.raises(Refused, match="signed_elsewhere"):
+        await room.run(alerts, ())
+
+    assert door.asked == []
+
+
+async def test_what_is_heard_in_our_name_is_bounded() -> None:
+    door = Door()
+    door.is_away = True
+    room = make_room(door)
+    for number in range(MAX_HEARD + 50):
+        room.heard(make_attestation(make_alert(slot=make_slot(anchor_number=number))))
+    door.is_away = False
+
+    await hear(room)
+
+    assert len(door.witnessed) == MAX_HEARD
