@@ -53,7 +53,8 @@ class ChainConfig:
     """One chain that is watched or answered on. `agreement` endpoints must say the same before it counts.
 
     `max_fee_gwei` is the most that a response may pay for a unit of gas there; an effect is looked at until
-    it has stood for `confirmations` blocks.
+    it has stood for `confirmations` blocks. `verifiers` are brought up to date beside those of the policies'
+    guardians.
     """
 
     chain_id: ChainId
@@ -61,16 +62,21 @@ class ChainConfig:
     agreement: int
     max_fee_gwei: int
     confirmations: int
+    verifiers: tuple[Address, ...]
     endpoints: tuple[Endpoint, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConfig:
-    """The network that this operator belongs to: its registry on the home chain."""
+    """The network that this operator belongs to: its registry on the home chain.
+
+    A capture is handed over to once it is `capture_confirmations` blocks deep there.
+    """
 
     home_chain: ChainId
     registry: Address
     activation_delay_seconds: int
+    capture_confirmations: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +131,14 @@ class _Chain(msgspec.Struct, forbid_unknown_fields=True):
     agreement: int = 2
     max_fee_gwei: int = 500
     confirmations: int = 12
+    verifiers: list[str] = []
 
 
 class _Network(msgspec.Struct, forbid_unknown_fields=True):
     home_chain: int
     registry: str
     activation_delay_seconds: int = 0
+    capture_confirmations: int = 64
 
 
 class _Gossip(msgspec.Struct, forbid_unknown_fields=True):
@@ -231,6 +239,8 @@ def _checked(parsed: _File, path: Path) -> Config:
         )
     if parsed.network.activation_delay_seconds < 0:
         raise _refuse(path, "has a negative network.activation_delay_seconds; 0 is at once")
+    if parsed.network.capture_confirmations < 0:
+        raise _refuse(path, "has a negative network.capture_confirmations; write how deep a capture must be")
     _require_timeout(parsed.rpc_timeout_seconds, path)
     if not parsed.policies:
         raise _refuse(path, "names no policy; without one there is nothing to watch")
@@ -245,6 +255,7 @@ def _checked(parsed: _File, path: Path) -> Config:
             home_chain=ChainId(parsed.network.home_chain),
             registry=Address(parsed.network.registry),
             activation_delay_seconds=parsed.network.activation_delay_seconds,
+            capture_confirmations=parsed.network.capture_confirmations,
         ),
         gossip=GossipConfig(listen=parsed.gossip.listen, peers=tuple(parsed.gossip.peers)),
         signer=SignerConfig(listen_seconds=_listen_seconds(parsed.signer, path)),
@@ -287,6 +298,9 @@ def _chain(chain: _Chain, path: Path) -> ChainConfig:
             f"has confirmations {chain.confirmations} on chain {chain.id}; write for how many blocks an "
             f"effect is looked at, at most {MAX_CONFIRMATIONS}",
         )
+    for verifier in chain.verifiers:
+        if not is_checksum_address(verifier):
+            raise _refuse(path, f"chains.verifiers takes checksummed addresses, got {verifier!r}")
     endpoints = tuple(
         Endpoint(
             name=endpoint.name,
@@ -301,6 +315,7 @@ def _chain(chain: _Chain, path: Path) -> ChainConfig:
         agreement=chain.agreement,
         max_fee_gwei=chain.max_fee_gwei,
         confirmations=chain.confirmations,
+        verifiers=tuple(Address(verifier) for verifier in chain.verifiers),
         endpoints=endpoints,
     )
 

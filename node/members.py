@@ -19,7 +19,7 @@ class Members:
         self.network_id = network_id
         self.me = me
         self._activation_delay = activation_delay
-        self._registry = registry
+        self.registry = registry
         self._sets: dict[Epoch, OperatorSet] = {}
 
     async def refresh(self, at: BlockRef) -> bool:
@@ -27,10 +27,10 @@ class Members:
 
         Raises `Unavailable`, or `Refused` for a bad set.
         """
-        newest = await self._registry.current_epoch(at)
+        newest = await self.registry.current_epoch(at)
         wanted = range(max(1, newest - MAX_EPOCHS + 1), newest + 1)
         fresh = {
-            Epoch(epoch): await self._registry.operator_set(Epoch(epoch), at)
+            Epoch(epoch): await self.registry.operator_set(Epoch(epoch), at)
             for epoch in wanted
             if epoch not in self._sets
         }

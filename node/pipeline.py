@@ -14,7 +14,7 @@ matters is on the disk.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -26,6 +26,7 @@ from consensus.attestation import Attestation
 from consensus.certificate import Certificate
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.partial import Contribution, PartialCertificate, decode_partial
+from consensus.succession import HandoverVote, Succession, decode_vote, encode_vote
 from consensus.tally import Tally
 from consensus.types import Address, BlockHash, BlockNumber, ChainId, Seconds
 from node.attest.door import SigningDoor
@@ -49,7 +50,7 @@ from node.gossip.forwarding import Forwarding
 from node.gossip.frames import Kind
 from node.gossip.host import HostConfig, addresses_by_peer, open_host
 from node.gossip.room import GossipRoom, compute_older_topic, compute_topic
-from node.gossip.transport import Addresses, GossipTransport, PeerId
+from node.gossip.transport import Addresses, GossipTransport, PeerId, Received
 from node.keys import JOURNAL_FILE, OpenKeys, open_keys
 from node.live.detection import JudgedBlock, LiveDetection
 from node.members import Members
@@ -59,10 +60,13 @@ from node.observe.view import BlockView
 from node.operate.heads import report_heads
 from node.operate.peers import report_peers
 from node.policies import read_policy
+from node.respond.carrier import Carrier
 from node.respond.expiry import Expiry
 from node.respond.guardian import GuardianOnChain
 from node.respond.responder import Responder
-from node.respond.types import AnsweringChain, Effect
+from node.respond.types import AnsweringChain, CarryingChain, Effect
+from node.respond.verifier import VerifierOnChain, find_verifiers
+from node.succession import SuccessionRoom
 from node.tallying import Tallying
 
 POLL_SECONDS = 1.0  # beneath the subscription, and instead of it where there is none
@@ -87,6 +91,7 @@ class _Chain:
     follower: HeadFollower
     clock: HeadClock
     confirmations: int
+    verifiers: tuple[Address, ...]
 
     @property
     def reader(self) -> ChainReader:
@@ -94,6 +99,17 @@ class _Chain:
 
     def answering(self) -> AnsweringChain:
         return AnsweringChain(clock=self.clock, guardian=self._guardian, confirmations=self.confirmations)
+
+    def carrying(self, guardians: Sequence[Address]) -> CarryingChain:
+        async def verifiers() -> tuple[VerifierOnChain, ...]:
+            found = await find_verifiers(guardians, self.verifiers, reader=self.reader, clock=self.clock)
+            return tuple(self._verifier(address) for address in found)
+
+        return CarryingChain(clock=self.clock, verifiers=verifiers)
+
+    def _verifier(self, address: Address) -> VerifierOnChain:
+        to = self.connection
+        return VerifierOnChain(address, pool=to.pool, reader=to.reader, sender=to.sender, clock=self.clock)
 
     def _guardian(self, address: Address) -> GuardianOnChain:
         to = self.connection
@@ -148,6 +164,7 @@ async def run_watcher(config: Config) -> None:
             transport=transport,
             addresses=addresses_by_peer(config.gossip.peers),
             listen_seconds=config.signer.listen_seconds,
+            capture_confirmations=config.network.capture_confirmations,
         )
 
 
@@ -161,6 +178,7 @@ async def _run_rooms(
     transport: GossipTransport,
     addresses: Mapping[PeerId, Addresses],
     listen_seconds: float,
+    capture_confirmations: int,
 ) -> None:
     """Wire the rooms together: one line an edge."""
     alerts_in, alerts = trio.open_memory_channel[Alert](ALERTS)
@@ -239,11 +257,41 @@ async def _run_rooms(
     answering = {chain_id: chain.answering() for chain_id, chain in chains.items()}
     responder = Responder(me=members.me, chains=answering)
 
+    actions = [each.action for policy in policies for each in policy.actions]
     expiry = Expiry(
         me=members.me,
         operators=members.addresses,
-        actions=[each.action for policy in policies for each in policy.actions],
+        actions=actions,
         chains=answering,
+    )
+
+    async def tell_vote(vote: HandoverVote) -> None:
+        await gossip.publish(Kind.HANDOVER, encode_vote(vote))
+
+    async def take_vote(vote: HandoverVote, _received: Received) -> None:
+        await succession.take(vote)
+
+    votes = Succession(members.network_id)
+    succession = SuccessionRoom(
+        votes,
+        signer=signer,
+        index_of=members.index_of,
+        sets=lambda: members.operator_sets,
+        registry=members.registry,
+        clock=home.clock,
+        confirmations=capture_confirmations,
+        publish=tell_vote,
+    )
+    gossip.serve(Kind.HANDOVER, decode=decode_vote, take=take_vote)
+    carrier = Carrier(
+        me=members.me,
+        operators=members.addresses,
+        newest=lambda: succession.newest,
+        proof_of=votes.proof,
+        chains={
+            chain_id: chain.carrying([each.guardian for each in actions if each.chain_id == chain_id])
+            for chain_id, chain in chains.items()
+        },
     )
 
     async def enter_epochs() -> None:
@@ -363,6 +411,8 @@ async def _run_rooms(
         nursery.start_soon(tallying.run, incoming)
         nursery.start_soon(responder.run, certificates, effects_in)
         nursery.start_soon(expiry.run)
+        nursery.start_soon(succession.run)
+        nursery.start_soon(carrier.run)
         nursery.start_soon(report_effects)
         nursery.start_soon(report_peers, transport)
         _log.info(
@@ -381,6 +431,7 @@ async def _open_chain(config: ChainConfig, keys: OpenKeys, timeout_seconds: floa
             follower=follower,
             clock=HeadClock(),
             confirmations=config.confirmations,
+            verifiers=config.verifiers,
         )
 
 

@@ -42,6 +42,7 @@ DOORS: dict[str, set[str]] = {
     "node.connection": {"node.config", "node.chain"},
     "node.members": {"consensus", "node.chain", "node.evaluate"},
     "node.tallying": {"consensus", "node.evaluate"},
+    "node.succession": {"consensus", "node.chain", "node.attest"},
     "node.registration": {
         "consensus",
         "node.config",
@@ -58,6 +59,7 @@ DOORS: dict[str, set[str]] = {
         "node.keys",
         "node.members",
         "node.tallying",
+        "node.succession",
         "node.chain",
         "node.observe",
         "node.detect",
@@ -120,6 +122,7 @@ NARROW: dict[tuple[str, str], set[str]] = {
     ("node.commands", "node.attest"): {"node.attest.checkup", "node.attest.interchange"},
     ("node.members", "node.evaluate"): {"node.evaluate.room"},
     ("node.tallying", "node.evaluate"): {"node.evaluate.findings"},
+    ("node.succession", "node.attest"): {"node.attest.door"},
     ("node.cli", "node.devnet"): {"node.devnet.demo"},
     ("node.backtest", "node.observe"): {"node.observe.history"},
     ("node.simulate", "node.observe"): {  # how a node's traces are read

@@ -56,6 +56,16 @@ class Artifact:
         element = cast(ABIFunction, self._one(function, "function"))
         return self._decode(get_abi_output_types(element), data, f"{self.name}.{function}")
 
+    def calls(self, function: str, data: bytes) -> bool:
+        """Whether calldata is that of a call to this function."""
+        return data.startswith(selector(cast(ABIFunction, self._one(function, "function"))))
+
+    def decode_call(self, function: str, data: bytes) -> tuple[Any, ...]:
+        """The arguments in calldata of this function. Raises `Refused(CONTRACT_MISMATCH)`."""
+        element = cast(ABIFunction, self._one(function, "function"))
+        where = f"calldata of {self.name}.{function}"
+        return self._decode(get_abi_input_types(element), data[SELECTOR_BYTES:], where)
+
     def topic(self, event: str) -> bytes:
         """The first topic of an event's logs."""
         return bytes(event_abi_to_log_topic(cast(ABIEvent, self._one(event, "event"))))

@@ -183,6 +183,11 @@ class Guardian:
         (network_id,) = await self._view("networkId", at=at)
         return NetworkId(network_id)
 
+    async def verifier(self, at: BlockRef) -> Address:
+        """The contract that counts signatures for it."""
+        (verifier,) = await self._view("verifier", at=at)
+        return address_from_hex(verifier)
+
     async def policy_hash(self, at: BlockRef) -> PolicyHash:
         """The policy that its owner approved."""
         (policy_hash,) = await self._view("policyHash", at=at)

@@ -109,6 +109,7 @@ password_file = "password"
 [network]
 home_chain = {home_chain}
 registry = "{registry}"
+capture_confirmations = 2
 
 [gossip]
 listen = "/ip4/127.0.0.1/tcp/{home.port}"

@@ -77,7 +77,7 @@ class GuardianOnChain:
         except RpcFaulted as faulted:
             if faulted.fault.data is None:
                 raise
-            revert = _parse_revert(faulted.fault.data)
+            revert = parse_revert(faulted.fault.data)
             why = describe_revert(revert, load_artifact("IGuardian"), load_artifact("QuorumVerifier"))
             raise Refused(
                 Reason.CALL_REVERTED, f"guardian {self._guardian.address} would refuse: {why}"
@@ -141,7 +141,7 @@ class GuardianOnChain:
         return await self._clock.wait_beyond(None)
 
 
-def _parse_revert(data: str) -> bytes:
+def parse_revert(data: str) -> bytes:
     """What the endpoint says the contract returned; `Unavailable` where that is no hex."""
     try:
         return bytes.fromhex(data.removeprefix("0x"))

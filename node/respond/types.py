@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from consensus.alert import Action, Level
 from consensus.certificate import Certificate
-from consensus.types import ActionId, Address, BlockNumber, Bps, ChainId, Digest, Seconds
+from consensus.handover import HandoverProof
+from consensus.types import (
+    ActionId,
+    Address,
+    BlockNumber,
+    Bps,
+    ChainId,
+    Digest,
+    Epoch,
+    HeaderHash,
+    Seconds,
+)
 from node.chain.clock import HeadClock
 from node.chain.types import Receipt
 
@@ -67,6 +78,40 @@ class GuardianPort(Protocol):
     async def submit(self, certificate: Certificate, action: Action) -> Receipt: ...
 
     async def expire(self, action_id: ActionId) -> Receipt: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledSet:
+    """The operator set that acts on a chain: its epoch, and the hash by which the chain keeps it."""
+
+    epoch: Epoch
+    set_hash: HeaderHash
+
+
+class VerifierPort(Protocol):
+    """One quorum verifier on one chain. Reads raise `Unavailable`, refusals `Refused`."""
+
+    @property
+    def address(self) -> Address: ...
+
+    async def installed(self) -> InstalledSet: ...
+
+    async def simulate(self, proofs: Sequence[HandoverProof]) -> None: ...
+
+    async def submit(self, proofs: Sequence[HandoverProof]) -> Receipt: ...
+
+    async def find_proof(self, epoch: Epoch) -> HandoverProof | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarryingChain:
+    """A chain to which handovers are carried, and from which they are read.
+
+    `verifiers` finds those that are cared for; it raises `Unavailable` while the chain does not answer.
+    """
+
+    clock: HeadClock
+    verifiers: Callable[[], Awaitable[tuple[VerifierPort, ...]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
