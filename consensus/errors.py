@@ -181,6 +181,12 @@ class Reason(StrEnum):
     TOO_MANY_HANDSHAKES = "too_many_handshakes", "one address keeps too many handshakes open"
     TOO_MANY_STREAMS = "too_many_streams", "one peer keeps too many streams open"
     NOT_ITS_OWN = "not_its_own", "an attestation that came from another peer than the operator that it names"
+    UNASKED = "unasked", "an inventory or signatures of others that answer no question of ours"
+    USELESS_WANT = "useless_want", "a peer asked for signatures of which we hold none"
+    QUESTIONS_OVER_BUDGET = (
+        "questions_over_budget",
+        "a peer asks or is answered more than its budget; it asks again later",
+    )
     UNKNOWN_KIND = "unknown_kind", "a frame of a kind that its wire version does not have"
     UNSERVED_KIND = "unserved_kind", "a frame of a kind that this watcher has no use for"
     NOT_IN_ITS_VERSION = (

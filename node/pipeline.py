@@ -48,6 +48,7 @@ from node.evaluate.room import EvaluationRoom
 from node.gossip.forwarder import Forwarder
 from node.gossip.forwarding import Forwarding
 from node.gossip.frames import Kind
+from node.gossip.holdings import TallyHoldings
 from node.gossip.host import HostConfig, addresses_by_peer, open_host
 from node.gossip.room import GossipRoom, compute_older_topic, compute_topic
 from node.gossip.transport import Addresses, GossipTransport, PeerId, Received
@@ -234,6 +235,7 @@ async def _run_rooms(
         incoming=incoming_in.clone(),
         now=chain_time,
         first_peers=forwarding.first_peers,
+        holdings=TallyHoldings(tally),
     )
     gossip.serve(Kind.PARTIAL_CERTIFICATE, decode=decode_partial, take=forwarding.take)
 

@@ -53,7 +53,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class _Bucket:
+class Bucket:
     """Messages and bytes that are left, refilled by the time that has passed."""
 
     rate: Rate
@@ -62,7 +62,7 @@ class _Bucket:
     at: float
 
     @classmethod
-    def full(cls, rate: Rate, now: float) -> "_Bucket":
+    def full(cls, rate: Rate, now: float) -> "Bucket":
         return cls(rate=rate, messages=rate.message_burst, bytes=rate.byte_burst, at=now)
 
     def take(self, size_bytes: int, now: float) -> bool:
@@ -80,8 +80,8 @@ class _Bucket:
 
 @dataclass(slots=True)
 class _Account:
-    author: _Bucket
-    link: _Bucket
+    author: Bucket
+    link: Bucket
     strikes: float = 0.0
     struck_at: float = 0.0
     banned_until: float = field(default=float("-inf"))
@@ -145,7 +145,7 @@ class Budgets:
                 del self._accounts[next(iter(self._accounts))]
             now = self._clock()
             account = _Account(
-                author=_Bucket.full(self._limits.author, now), link=_Bucket.full(self._limits.link, now)
+                author=Bucket.full(self._limits.author, now), link=Bucket.full(self._limits.link, now)
             )
             self._accounts[peer_id] = account
         return account

@@ -56,7 +56,7 @@ MAX_BODY_BYTES: Mapping[Kind, int] = MappingProxyType(
         Kind.ADDRESS: 1024,
         Kind.HANDOVER: 1024,
         Kind.SUMMARY: 2 * 1024,
-        Kind.SIGNATURES: MAX_ATTESTATION_BYTES + 16 * 1024,  # an alert, and 51 bytes for each of 256 signers
+        Kind.SIGNATURES: MAX_ATTESTATION_BYTES + 4 * 1024,  # an alert, and 53 bytes for each of 64 signers
     }
 )
 """Checked before the body is parsed. All kinds have a line."""

@@ -81,7 +81,8 @@ class HostConfig:
     max_spread_bytes: int = MAX_SPREAD_BYTES
     announce: Addresses = ()
     limits: Limits = field(default_factory=Limits)
-    send_queue_payloads: int = 256
+    send_queue_payloads: int = 1_024
+    send_queue_bytes: int = 1024 * 1024
     pubsub_backlog_payloads: int = 1_024
     dial_seconds: float = 10.0
     redial_first_seconds: float = 1.0
@@ -196,6 +197,7 @@ class Libp2pTransport:
         )
         self._backlog = SendQueue(
             max_payloads=config.pubsub_backlog_payloads,
+            max_bytes=config.pubsub_backlog_payloads * config.max_spread_bytes,
             on_drop=lambda: self.door.count(Reason.PUBSUB_BACKLOG_FULL),
         )
         self._spreading = trio.CancelScope()
@@ -271,6 +273,7 @@ class Libp2pTransport:
                 addresses=addresses,
                 queue=SendQueue(
                     max_payloads=self._config.send_queue_payloads,
+                    max_bytes=self._config.send_queue_bytes,
                     on_drop=lambda: self.door.count(Reason.SEND_QUEUE_FULL),
                 ),
                 scope=trio.CancelScope(),

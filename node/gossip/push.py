@@ -28,11 +28,13 @@ BATCH_BYTES = 64 * 1024
 
 
 class SendQueue:
-    """Payloads that wait for one writer; when full, the oldest gives way and is counted."""
+    """Payloads that wait for one writer; when full, the oldest give way and are counted."""
 
-    def __init__(self, *, max_payloads: int, on_drop: Callable[[], None]) -> None:
+    def __init__(self, *, max_payloads: int, max_bytes: int, on_drop: Callable[[], None]) -> None:
         self._payloads: deque[bytes] = deque()
+        self._size_bytes = 0
         self._max_payloads = max_payloads
+        self._max_bytes = max_bytes
         self._on_drop = on_drop
         self._filled = trio.Event()
 
@@ -40,30 +42,39 @@ class SendQueue:
         return len(self._payloads)
 
     def put_nowait(self, payload: bytes) -> None:
-        if len(self._payloads) >= self._max_payloads:
-            self._payloads.popleft()
+        while self._payloads and (
+            len(self._payloads) >= self._max_payloads or self._size_bytes + len(payload) > self._max_bytes
+        ):
+            self._pop()
             self._on_drop()
         self._payloads.append(payload)
+        self._size_bytes += len(payload)
         self._filled.set()
 
     def clear(self) -> None:
         self._payloads.clear()
+        self._size_bytes = 0
 
     async def take(self) -> bytes:
         """The oldest payload; waits for one."""
         while not self._payloads:
             self._filled = trio.Event()
             await self._filled.wait()
-        return self._payloads.popleft()
+        return self._pop()
 
     async def take_batch(self, max_bytes: int) -> list[bytes]:
         """The oldest payload and those behind it that fit into `max_bytes` with it; waits for the first."""
         batch = [await self.take()]
         size_bytes = len(batch[0])
         while self._payloads and size_bytes + len(self._payloads[0]) <= max_bytes:
-            batch.append(self._payloads.popleft())
+            batch.append(self._pop())
             size_bytes += len(batch[-1])
         return batch
+
+    def _pop(self) -> bytes:
+        payload = self._payloads.popleft()
+        self._size_bytes -= len(payload)
+        return payload
 
 
 def encode_frame(payload: bytes) -> bytes:

@@ -5,9 +5,10 @@ told to each peer that connects late. Inwards, after the transport's door (size,
 payload's envelope is read, the payload is looked up among those seen, parsed by its kind's codec, and handed
 to whoever serves that kind (`serve`). An attestation is checked to be a member's, sent by that member itself.
 Whether it is signed at all is the tally's to find out, in batches; it reports back through `blame`, and
-forgers are banned.
+forgers are banned. What neither way brought is pulled: `reconciler` compares with peers every few seconds.
 """
 
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,14 @@ import trio
 from consensus.attestation import Attestation, check_membership
 from consensus.errors import Reason, Refused
 from consensus.operators import Operator, OperatorSet
+from consensus.partial import compute_signers
+from consensus.reconciliation import (
+    Signatures,
+    decode_inventory,
+    decode_signatures,
+    decode_summary,
+    decode_want,
+)
 from consensus.types import Address, Digest, Epoch, NetworkId, Seconds
 from node.gossip.faults import STRIKES
 from node.gossip.frames import (
@@ -30,7 +39,9 @@ from node.gossip.frames import (
     encode_frame,
     parse_frame,
 )
+from node.gossip.holdings import Holdings
 from node.gossip.open_attestations import OpenAttestations
+from node.gossip.reconciler import Reconciler, ReconcilerStatistics
 from node.gossip.seen import SeenPayloads
 from node.gossip.transport import Addresses, GossipTransport, PeerId, Received, TransportStatistics
 
@@ -66,6 +77,7 @@ class RoomStatistics:
     received: int
     duplicates: int
     refused: Mapping[Reason, int]
+    reconciled: ReconcilerStatistics | None
     transport: TransportStatistics
 
 
@@ -90,6 +102,8 @@ class GossipRoom:
         now: unix time, by which our own attestations expire.
         first_peers: whom an attestation of ours goes to at first, None for everybody. Everybody is told when
             it is repeated, which it is unless its alert settles before.
+        holdings: what peers may compare with and pull; without it nothing is compared.
+        jitter: when and whom it is compared with.
     """
 
     def __init__(
@@ -100,6 +114,8 @@ class GossipRoom:
         incoming: trio.MemorySendChannel[Attestation],
         now: Callable[[], Seconds],
         first_peers: Callable[[Attestation], tuple[PeerId, ...] | None] = lambda _attestation: None,
+        holdings: Holdings | None = None,
+        jitter: random.Random | None = None,
     ) -> None:
         self._first_peers = first_peers
         self._transport = transport
@@ -118,6 +134,7 @@ class GossipRoom:
         self._published = self._repeated = self._received = self._duplicates = 0
         self._services: dict[Kind, _Service[Any]] = {}
         self.serve(Kind.ATTESTATION, decode=decode_attestation, take=self._take_attestation)
+        self._reconciler = None if holdings is None else self._reconcile(holdings, jitter or random.Random())
 
     def serve(
         self, kind: Kind, *, decode: Callable[[bytes], T], take: Callable[[T, Received], Awaitable[None]]
@@ -158,6 +175,8 @@ class GossipRoom:
             nursery.start_soon(self._repeat_open)
             nursery.start_soon(self._greet_joined)
             nursery.start_soon(self._receive_all)
+            if self._reconciler is not None:
+                nursery.start_soon(self._reconciler.run)
 
     async def use_operator_sets(
         self, operator_sets: Iterable[OperatorSet], addresses: Mapping[PeerId, Addresses]
@@ -187,9 +206,15 @@ class GossipRoom:
         """
         self._refused[reason] += 1
         points = STRIKES.get(reason, 0)
-        sender = self._seen.sender_of(_payload_of(attestation))
+        payload = _payload_of(attestation)
+        sender = self._seen.sender_of(payload)
         if points and sender is not None:
             await self._transport.strike(sender, points, reason=reason)
+        if not points:
+            # Not the sender's fault, so it may be of use later: when it comes again, or asked for in a while
+            self._seen.forget(payload)
+            if self._reconciler is not None:
+                self._reconciler.rest(attestation.digest(), compute_signers([attestation.operator_index]))
 
     def statistics(self) -> RoomStatistics:
         return RoomStatistics(
@@ -199,6 +224,7 @@ class GossipRoom:
             received=self._received,
             duplicates=self._duplicates,
             refused=dict(self._refused),
+            reconciled=None if self._reconciler is None else self._reconciler.statistics(),
             transport=self._transport.statistics(),
         )
 
@@ -237,6 +263,23 @@ class GossipRoom:
         async for peer_id in self._transport.joined:
             for payload in self._open.payloads():
                 await self._transport.push(peer_id, payload)
+            if self._reconciler is not None:
+                await self._reconciler.compare_with(peer_id)
+
+    def _reconcile(self, holdings: Holdings, jitter: random.Random) -> Reconciler:
+        reconciler = Reconciler(
+            holdings=holdings,
+            push=self.push,
+            connected=lambda: self._transport.connected,
+            deliver=self._deliver_answer,
+            clock=trio.current_time,
+            jitter=jitter,
+        )
+        self.serve(Kind.SUMMARY, decode=decode_summary, take=reconciler.take_summary)
+        self.serve(Kind.INVENTORY, decode=decode_inventory, take=reconciler.take_inventory)
+        self.serve(Kind.WANT, decode=decode_want, take=reconciler.take_want)
+        self.serve(Kind.SIGNATURES, decode=decode_signatures, take=reconciler.take_signatures)
+        return reconciler
 
     # --- inwards
 
@@ -281,11 +324,7 @@ class GossipRoom:
     async def _take_attestation(self, attestation: Attestation, received: Received) -> None:
         """Hand an attestation on when it is a member's own. Raises Refused."""
         operator = self._check_sender(attestation, received.peer_id)
-        try:
-            self._incoming.send_nowait(attestation)
-        except trio.WouldBlock:
-            raise Refused(Reason.INBOX_FULL, "the tally does not keep up; wait for the repetition") from None
-        self._received += 1
+        self._hand_on(attestation)
         _log.info(
             "attestation.received",
             digest=attestation.digest(),
@@ -294,17 +333,27 @@ class GossipRoom:
             path=received.path.value,
         )
 
+    def _deliver_answer(self, answer: Signatures, sender: PeerId) -> None:
+        """Hand on others' attestations that we asked this peer for; it answers for them. Raises Refused.
+
+        Who holds them has verified them, so an honest peer has nothing to fear from that.
+        """
+        for attestation in answer.read_attestations():
+            payload = _payload_of(attestation)
+            if payload in self._seen:
+                continue
+            self._require_network(attestation)
+            check_membership(attestation, self._sets)
+            self._hand_on(attestation)
+            self._seen.add(payload, sender)
+
     def _check_sender(self, attestation: Attestation, sender: PeerId) -> Operator:
         """The member that signed, which must be the one that sent. Raises Refused otherwise.
 
         Were others let to pass attestations on here, a forgery in an operator's name would get that operator
         banned. A member may send by the peer id of any epoch that is kept, as it may have changed it.
         """
-        if attestation.alert.network_id != self._network_id:
-            raise Refused(
-                Reason.WRONG_NETWORK,
-                f"this is network {self._network_id.hex()}, came {attestation.alert.network_id.hex()}",
-            )
+        self._require_network(attestation)
         operator = check_membership(attestation, self._sets)
         if sender not in self._peers_of[operator.address]:
             raise Refused(
@@ -313,6 +362,20 @@ class GossipRoom:
                 f"came from {sender}",
             )
         return operator
+
+    def _require_network(self, attestation: Attestation) -> None:
+        if attestation.alert.network_id != self._network_id:
+            raise Refused(
+                Reason.WRONG_NETWORK,
+                f"this is network {self._network_id.hex()}, came {attestation.alert.network_id.hex()}",
+            )
+
+    def _hand_on(self, attestation: Attestation) -> None:
+        try:
+            self._incoming.send_nowait(attestation)
+        except trio.WouldBlock:
+            raise Refused(Reason.INBOX_FULL, "the tally does not keep up; wait for the repetition") from None
+        self._received += 1
 
     async def _refuse(self, received: Received, error: Refused, *, points: int) -> None:
         self._refused[error.reason] += 1

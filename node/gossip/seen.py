@@ -28,6 +28,10 @@ class SeenPayloads:
         if len(self._senders) > self._max_payloads:
             self._senders.popitem(last=False)
 
+    def forget(self, payload: bytes) -> None:
+        """It may come again: it was taken, and could not be used yet."""
+        self._senders.pop(_hash(payload), None)
+
     def sender_of(self, payload: bytes) -> PeerId | None:
         """Who sent it first; None when it was never taken, or is forgotten."""
         return self._senders.get(_hash(payload))

@@ -14,12 +14,13 @@ from libp2p.pubsub.pubsub import PUBSUB_SIGNING_PREFIX
 from libp2p.utils import encode_varint_prefixed
 from multiaddr import Multiaddr
 
+from node.gossip.frames import MAX_FRAME_BYTES
 from node.gossip.hardening import GOSSIPSUB_PROTOCOL, noise_only, quiet_library, yamux_only
 from node.gossip.host import HostConfig, Libp2pTransport, open_host, peer_id_of_seed
 from node.gossip.transport import Addresses, PeerId, Received
 
 TOPIC = "tocsin/test"
-MAX_PAYLOAD_BYTES = 16_384
+MAX_PAYLOAD_BYTES = MAX_FRAME_BYTES
 ATTACKER_SEED = b"\xaa" * 32
 PATIENCE_SECONDS = 30.0
 POLL_SECONDS = 0.01

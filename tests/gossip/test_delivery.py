@@ -16,6 +16,7 @@ from consensus.errors import Unavailable
 from node.gossip.host import Libp2pTransport, addresses_by_peer, open_host, peer_id_of_seed
 from node.gossip.transport import Path, PeerId
 from tests.gossip.harness import (
+    MAX_PAYLOAD_BYTES,
     address_of,
     assert_serves,
     book_of,
@@ -197,10 +198,10 @@ async def test_registering_a_broken_peer_id_leaves_the_others_connected() -> Non
         await assert_serves(first, second, b"hello")
 
 
-@pytest.mark.parametrize("size", [0, 16_385])
+@pytest.mark.parametrize("size", [0, MAX_PAYLOAD_BYTES + 1])
 async def test_own_payload_that_peers_would_refuse_is_refused_here(size: int) -> None:
     async with open_host(make_config()) as host:
-        with pytest.raises(ValueError, match="expected a payload of 1 to 16384 bytes"):
+        with pytest.raises(ValueError, match=f"expected a payload of 1 to {MAX_PAYLOAD_BYTES} bytes"):
             await host.publish(bytes(size))
 
 

@@ -114,7 +114,7 @@ async def test_banned_peer_is_refused_at_the_door() -> None:
 
 async def test_full_queue_gives_up_the_oldest_and_counts() -> None:
     dropped: list[None] = []
-    queue = SendQueue(max_payloads=2, on_drop=lambda: dropped.append(None))
+    queue = SendQueue(max_payloads=2, max_bytes=100, on_drop=lambda: dropped.append(None))
 
     for payload in (b"1", b"2", b"3"):
         queue.put_nowait(payload)
@@ -123,8 +123,24 @@ async def test_full_queue_gives_up_the_oldest_and_counts() -> None:
     assert len(dropped) == 1
 
 
+async def test_a_queue_is_full_by_its_bytes_too() -> None:
+    dropped: list[None] = []
+    queue = SendQueue(max_payloads=10, max_bytes=10, on_drop=lambda: dropped.append(None))
+
+    for payload in (b"1234", b"5678", b"90", b"abcdef", b"longer than all of it"):
+        queue.put_nowait(payload)
+
+    assert len(dropped) == 4
+    assert await queue.take() == b"longer than all of it"
+    queue.put_nowait(b"0123456789")
+    queue.clear()
+    for payload in (b"12345", b"67890"):
+        queue.put_nowait(payload)
+    assert await queue.take_batch(100) == [b"12345", b"67890"]
+
+
 async def test_batch_stays_within_its_bytes() -> None:
-    queue = SendQueue(max_payloads=10, on_drop=lambda: None)
+    queue = SendQueue(max_payloads=10, max_bytes=1_000, on_drop=lambda: None)
     for payload in (b"aaaa", b"bbbb", b"cccc"):
         queue.put_nowait(payload)
 
@@ -133,7 +149,7 @@ async def test_batch_stays_within_its_bytes() -> None:
 
 
 async def test_take_waits_for_a_payload() -> None:
-    queue = SendQueue(max_payloads=10, on_drop=lambda: None)
+    queue = SendQueue(max_payloads=10, max_bytes=1_000, on_drop=lambda: None)
     taken: list[bytes] = []
 
     async def take() -> None:
