@@ -27,6 +27,7 @@ from node.commands.journal import journal_command
 from node.commands.policy import check, schema
 from node.commands.record import record_command
 from node.commands.rules import backtest as backtest_rules
+from node.commands.series import series_group
 from node.commands.shadow import shadow_command
 from node.config import Keys, load_config
 
@@ -56,6 +57,7 @@ def cli() -> None:
 
 cli.add_command(journal_command)
 cli.add_command(record_command)
+cli.add_command(series_group)
 cli.add_command(shadow_command)
 cli.add_command(bridge_command)
 

@@ -136,7 +136,7 @@ def _record(
     from node.observe.traces import TraceReader
     from node.operate.logs import configure_logs
 
-    sight = guarded(lambda: _sight(blocks, chain_id))
+    sight = guarded(lambda: read_range_sight(blocks, chain_id))
     configure_logs(LogFormat.JSON if as_json else LogFormat.CONSOLE, stream=sys.stderr)
     with showing([f"reading blocks {blocks.first} to {blocks.last}"]) as advance:
 
@@ -158,7 +158,8 @@ def _record(
     return path
 
 
-def _sight(blocks: BlockRange, chain_id: int | None) -> Sight:
+def read_range_sight(blocks: BlockRange, chain_id: int | None) -> Sight:
+    """Where these blocks are read. Raises `Refused` (BAD_CONFIG)."""
     is_address = blocks.source.startswith(("http://", "https://"))
     return read_sight(
         config_file=None if is_address else Path(blocks.source),

@@ -83,10 +83,8 @@ def learn_week(policy: SeriesPolicy, *, seed: int) -> SeriesWatch:
     first = SeriesWatch(policy)
     for sample in days(seed=seed, day=CALM, first=0, minutes=LEARNED):
         first.learn(sample)
-    learned = first.begin()
-    watch = SeriesWatch(policy.with_learned(learned))
-    for sample in days(seed=seed, day=CALM, first=0, minutes=LEARNED):
-        watch.learn(sample)
+    watch = SeriesWatch(policy.with_learned(first.state_hash()))
+    watch.restore(first.state())
     watch.begin()
     return watch
 

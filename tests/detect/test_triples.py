@@ -229,12 +229,16 @@ TRACES = {
 # ---------------------------------------------------------------------- signals over time
 
 Readings = Sequence[Mapping[str, int | Sequence[int]]]
+SERIES_PASTS: dict[str, tuple[Callable[[], SeriesDetector], Readings, Readings]] = {}
+"""Each series detector, what it is shown first, and an attack."""
 
 
 def of_series(
     make: Callable[[], SeriesDetector], past: Readings, *, true: Readings, near: Readings, benign: Readings
 ) -> Triple:
     """A series detector that has been shown `past`: whether it then says more than it ever said before."""
+
+    SERIES_PASTS[make().name] = (make, past, true)
 
     def judging(readings: Readings) -> Speaks:
         def judge() -> bool:

@@ -49,6 +49,9 @@ class AbnormalVolume(SeriesDetector):
     def state(self) -> State:
         return self._follower.state()
 
+    def restore(self, state: object) -> None:
+        self._follower.restore(state)
+
 
 def _shown(logarithm: int) -> int:
     """About the volume that has this logarithm: exact at powers of two, and by a straight line between them,

@@ -21,6 +21,7 @@ from node.detect.parameter import Parameter, bps, count
 from node.detect.scale import WHOLE_BPS
 from node.detect.series.detector import Reading, Role, SeriesDetector
 from node.detect.series.finding import Finding
+from node.detect.shape import Count, parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,10 @@ class BadDebt(SeriesDetector):
 
     def state(self) -> State:
         return [self._run, self._since if self._run else 0]
+
+    def restore(self, state: object) -> None:
+        self._run, since = parse(state, tuple[Count, Count])
+        self._since = BlockNumber(since)
 
 
 def compute_bad_debt(positions: Iterable[Position]) -> int:

@@ -11,6 +11,7 @@ Cost: a few multiplications a point. Misses: who raises a value patiently is fol
 from __future__ import annotations
 
 from node.detect.series.fixed import ONE, Micro
+from node.detect.shape import Count, parse
 
 
 class RobustEwma:
@@ -57,6 +58,10 @@ class RobustEwma:
     def state(self) -> list[int]:
         """How many were learned, the mean, the mean absolute residual; the last two in millionths."""
         return [self._learned, self._mean, self._deviation]
+
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave. Raises `ValueError` with the place that has another shape."""
+        self._learned, self._mean, self._deviation = parse(state, tuple[Count, int, Count])
 
     def _unit(self) -> int:
         return max(self._deviation, self._least_deviation, 1)

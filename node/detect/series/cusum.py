@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from consensus.types import BlockNumber
 from node.detect.series.fixed import Micro
+from node.detect.shape import Count, parse
 
 
 class Side(StrEnum):
@@ -50,3 +51,10 @@ class Cusum:
     def state(self) -> list[int]:
         """The sums, in millionths, and the blocks since which they grow."""
         return [*self._sums, *self._since]
+
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave. Raises `ValueError` with the place that has another shape."""
+        numbers, sides = parse(state, list[Count]), len(self._signs)
+        if len(numbers) != 2 * sides:
+            raise ValueError(f"expected {sides} sums and as many blocks, came {len(numbers)} numbers")
+        self._sums, self._since = numbers[:sides], numbers[sides:]

@@ -73,6 +73,11 @@ class SeriesDetector(ABC):
     def state(self) -> State:
         """All that the next judgement depends on, beside the parameters."""
 
+    @abstractmethod
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave, into a detector that has seen nothing. Raises `ValueError` with the
+        place that has another shape."""
+
     def learned(self, score: int, summary: str) -> Finding:
         """A finding to be weighed by the past."""
         return Finding(detector=self.name, basis=Basis.LEARNED, score=score, summary=summary)

@@ -23,6 +23,7 @@ from node.detect.series.detector import ONE_VALUE, Reading, Role, SeriesDetector
 from node.detect.series.finding import Hint
 from node.detect.series.fixed import ONE
 from node.detect.series.follower import CLIP
+from node.detect.shape import Count, parse
 
 _WHOLE_PPM: Final = 1_000_000
 
@@ -65,7 +66,12 @@ class Drift(SeriesDetector):
         return hint
 
     def state(self) -> State:
-        return self._baseline.state()
+        return [*self._baseline.state(), self._learned_until]
+
+    def restore(self, state: object) -> None:
+        *baseline, until = parse(state, tuple[int, int, int, Count])
+        self._baseline.restore(baseline)
+        self._learned_until = BlockNumber(until)
 
     def _learn_anew(self) -> None:
         self._baseline = RobustEwma(

@@ -10,6 +10,7 @@ from node.detect.parameter import Parameter, count
 from node.detect.series.baseline import RobustEwma
 from node.detect.series.fixed import Micro
 from node.detect.series.reference import Reference
+from node.detect.shape import parse
 
 CLIP: Final = 4  # usual residuals; of normal noise 1 value in 700 lies beyond 3.2 standard deviations
 
@@ -49,3 +50,9 @@ class Follower:
     def state(self) -> State:
         """The reference's state, then the baseline's."""
         return [self._reference.state(), self._left.state()]
+
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave. Raises `ValueError` with the place that has another shape."""
+        reference, left = parse(state, tuple[list[int], list[int]])
+        self._reference.restore(reference)
+        self._left.restore(left)

@@ -14,7 +14,7 @@ comparison of spot with time-weighted price see, and one that is wrong everywher
 from __future__ import annotations
 
 from collections import deque
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from consensus.types import Bps
 from node.detect.detector import State
@@ -23,6 +23,7 @@ from node.detect.scale import HIGHEST_BPS, WHOLE_BPS
 from node.detect.series.detector import Reading, Role, SeriesDetector
 from node.detect.series.finding import Finding
 from node.detect.series.fixed import compute_median
+from node.detect.shape import parse
 
 
 class OracleDeviation(SeriesDetector):
@@ -58,6 +59,9 @@ class OracleDeviation(SeriesDetector):
 
     def state(self) -> State:
         return list(self._deviated)
+
+    def restore(self, state: object) -> None:
+        self._deviated.extend(parse(state, list[Literal[0, 1]]))
 
 
 def compute_deviation(price: int, median: int) -> Bps:

@@ -26,6 +26,7 @@ from typing import Final
 
 from node.detect.series.baseline import RobustEwma
 from node.detect.series.fixed import ONE, Micro, compute_median
+from node.detect.shape import Count, parse
 
 STEEPEST: Final = 3
 """The slope at most; liquidations follow a price more than once over, but not without end."""
@@ -88,6 +89,13 @@ class Reference:
             self._variance,
             self._stressed,
         ]
+
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave. Raises `ValueError` with the place that has another shape."""
+        numbers = parse(state, tuple[int, int, int, int, int, int, int, Count, Count])
+        self._signal.restore(numbers[:3])
+        self._market.restore(numbers[3:6])
+        self._covariance, self._variance, self._stressed = numbers[6:]
 
     def _is_passed_over(self, middle: int) -> bool:
         deviation = self._market.deviation_of(middle)

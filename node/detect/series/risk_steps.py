@@ -25,6 +25,7 @@ from node.detect.series.detector import Reading, Role, SeriesDetector
 from node.detect.series.finding import Proposal
 from node.detect.series.fixed import ONE, compute_log2
 from node.detect.series.follower import CLIP
+from node.detect.shape import Count, parse
 
 
 class RiskSteps(SeriesDetector):
@@ -87,6 +88,12 @@ class RiskSteps(SeriesDetector):
             self._step,
             self._calm,
         ]
+
+    def restore(self, state: object) -> None:
+        last, self._moves, self._fast, self._slow, self._step, self._calm = parse(
+            state, tuple[int, Count, Count, Count, Count, Count]
+        )
+        self._last = None if last == -1 else last
 
     def _take_in(self, move: int) -> Bps:
         """The volatility of late over the usual one, in basis points."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from consensus.types import BlockNumber, Bps
 from node.detect.detector import State
@@ -12,6 +12,7 @@ from node.detect.series.cusum import Cusum, Side
 from node.detect.series.detector import Reading, SeriesDetector
 from node.detect.series.fixed import ONE, Micro
 from node.detect.series.follower import BASELINE_PARAMETERS, Follower
+from node.detect.shape import parse
 
 SHIFT_PARAMETERS: Final = (bps("slack_bps"), count("interval"))
 """What part of a usual residual a shift must exceed to add up, and from which sum on, in usual residuals, it
@@ -61,6 +62,12 @@ class Shift:
         """The follower's state, then the sums."""
         return [self._follower.state(), self._cusum.state()]
 
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave. Raises `ValueError` with the place that has another shape."""
+        follower, cusum = parse(state, tuple[Any, Any])
+        self._follower.restore(follower)
+        self._cusum.restore(cusum)
+
 
 class ShiftDetector(SeriesDetector):
     """Speaks of a signal that shifts to `side`, or that passes a bound that the policy states."""
@@ -89,3 +96,6 @@ class ShiftDetector(SeriesDetector):
 
     def state(self) -> State:
         return self._shift.state()
+
+    def restore(self, state: object) -> None:
+        self._shift.restore(state)

@@ -23,8 +23,10 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import Final
 
-from node.detect.calibration import Calibration
+from node.detect.calibration import Calibration, require_rising
+from node.detect.detector import State
 from node.detect.evidence import CERTAIN, Ppb
+from node.detect.shape import parse
 
 ABOVE_THRESHOLD: Final = 50  # one in so many points is a peak: SPOT's 98 % quantile
 LEAST_PEAKS: Final = 30  # moments of fewer say little
@@ -94,9 +96,15 @@ class TailPast:
         length, runs = self._runs.length()
         return Ppb(min(CERTAIN, -(-self._p_value_alone(score) * length // runs)))
 
-    def state(self) -> list[int]:
+    def state(self) -> State:
         """What p-values depend on."""
-        return [*self._runs.state(), *self._scores.state()]
+        return [self._runs.state(), self._scores.state()]
+
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave. Raises `ValueError` with the place that has another shape."""
+        runs, scores = parse(state, tuple[list[int], list[int]])
+        self._runs.restore(runs)
+        self._scores.restore(scores)
 
     def _p_value_alone(self, score: int) -> Ppb:
         """The chance if each point stood alone."""
@@ -144,3 +152,11 @@ class Runs:
     def state(self) -> list[int]:
         """How many points were learned, then the places of the peaks, those that began a run negative."""
         return [self._learned, *(-place if begins else place for place, begins in self._peaks)]
+
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave. Raises `ValueError` with the place that has another shape."""
+        learned, *places = parse(state, list[int])
+        require_rising([abs(place) for place in places], within=(learned - self._window, learned))
+        self._learned = learned
+        self._peaks.extend((abs(place), place < 0) for place in places)
+        self._began = sum(begins for _, begins in self._peaks)

@@ -20,15 +20,16 @@ What asked for a brake does not join the past that scores are weighed by; baseli
 from __future__ import annotations
 
 import copy
-import json
 from collections import deque
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Any, Final, Literal, TypedDict
+
+import msgspec
 
 from consensus.alert import Level
 from consensus.errors import Reason, Refused
 from consensus.fields import keccak256
-from consensus.types import BlockNumber
+from consensus.types import BlockHash, BlockNumber, Seconds
 from node.detect.calibration import Calibration
 from node.detect.detector import State
 from node.detect.evidence import CERTAIN, Ppb
@@ -47,9 +48,35 @@ from node.detect.series.fixed import compute_log2
 from node.detect.series.policy import Each, SeriesPolicy, SignalRule
 from node.detect.series.sample import Sample
 from node.detect.series.tail import TailPast
+from node.detect.shape import Count, parse
+from node.detect.watch import canonical
 
 DEPTH: Final = 256
 """The deepest reorg that is followed, in points; as deep as heads are (`node/observe/heads.py`)."""
+
+
+_Flag = Literal[0, 1]
+
+
+class _State(TypedDict):
+    policy: str
+    line: Any
+
+
+class _LineState(TypedDict):
+    last: list[int | str]
+    may_brake: _Flag
+    rules: dict[str, Any]
+
+
+_Last = tuple[Count, Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")], Count]
+
+
+class _RuleState(TypedDict):
+    signals: dict[str, tuple[Any, Any, _Flag]]
+    past: Any
+    steps: dict[str, Count]
+    raised: tuple[Literal[-1, 0, 1, 2, 3], Count]
 
 
 class SeriesWatch:
@@ -61,6 +88,11 @@ class SeriesWatch:
         self._base = self._tip
         self._kept: deque[Sample] = deque()
         self._has_begun = False
+
+    @property
+    def last_block(self) -> BlockNumber:
+        """Of the last sample that was learned or judged; -1 before any."""
+        return self._tip.last_block
 
     @property
     def is_published(self) -> bool:
@@ -117,15 +149,38 @@ class SeriesWatch:
         for sample in self._kept:
             self._tip.step(sample)
 
+    def state(self) -> dict[str, Any]:
+        """Everything that the next judgement depends on, as plain JSON values."""
+        return {"policy": self.policy.rules_hash.hex(), "line": self._tip.state()}
+
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave at the end of a training span, into a watch that has seen nothing.
+
+        Raises `Refused` (STATE_FOREIGN) for the state of another policy, and (STATE_CORRUPT) for what `state`
+        never gives there.
+        """
+        try:
+            parsed = parse(state, _State)
+            if parsed["policy"] != self.policy.rules_hash.hex():
+                raise Refused(
+                    Reason.STATE_FOREIGN,
+                    f"learned under the rules 0x{parsed['policy']}, and this policy's are "
+                    f"0x{self.policy.rules_hash.hex()}; learn anew under it",
+                )
+            self._tip.restore(parsed["line"])
+        except (ValueError, KeyError) as error:
+            raise Refused(Reason.STATE_CORRUPT, f"learned state: {error}; learn it anew") from None
+        if self._tip.may_brake or canonical(self.state()) != canonical(state):
+            raise Refused(
+                Reason.STATE_CORRUPT, "learned state is not in the form that learning gives; learn it anew"
+            )
+
     def state_hash(self) -> bytes:
         """keccak256 over everything that the next judgement depends on, in canonical form; 32 bytes.
 
         It does not cover what only hints depend on.
         """
-        state = {"policy": self.policy.rules_hash.hex(), "line": self._tip.state()}
-        return keccak256(
-            json.dumps(state, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
-        )
+        return keccak256(canonical(self.state()))
 
 
 class _Line:
@@ -162,6 +217,22 @@ class _Line:
             "may_brake": int(self.may_brake),
             "rules": {name: rule.state() for name, rule in self._rules.items()},
         }
+
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave. Raises `ValueError`, `KeyError` for a rule that is not there."""
+        parsed = parse(state, _LineState)
+        if parsed["last"]:
+            number, block_hash, timestamp = parse(parsed["last"], _Last)
+            self._last = Sample(
+                block_number=BlockNumber(number),
+                block_hash=BlockHash(bytes.fromhex(block_hash)),
+                parent_hash=BlockHash(bytes(32)),  # of the last one only number, hash and time are asked
+                timestamp=Seconds(timestamp),
+                values={},
+            )
+        self.may_brake = bool(parsed["may_brake"])
+        for name, rule in self._rules.items():
+            rule.restore(parsed["rules"][name])
 
     def _require_next(self, sample: Sample) -> bool:
         """Whether points are missing before this one."""
@@ -268,6 +339,19 @@ class _Rule:
             "steps": self._steps,
             "raised": [-1 if self._raised is None else int(self._raised), self._points_since],
         }
+
+    def restore(self, state: object) -> None:
+        """Take over what `state` gave. Raises `ValueError`, `KeyError` for a signal that is not there."""
+        parsed = parse(state, _RuleState)
+        for name, signal in self._signals.items():
+            detector, past, has_missed = parsed["signals"][name]
+            signal.detector.restore(detector)
+            signal.past.restore(past)
+            signal.has_missed = bool(has_missed)
+        self._past.restore(parsed["past"])
+        self._steps = dict(parsed["steps"])
+        level, self._points_since = parsed["raised"]
+        self._raised = None if level == -1 else Level(level)
 
     def _observe(
         self, sample: Sample, *, has_gap: bool
