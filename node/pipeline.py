@@ -14,9 +14,8 @@ matters is on the disk.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack
 
 import structlog
 import trio
@@ -28,17 +27,14 @@ from consensus.errors import Reason, Refused, Unavailable
 from consensus.partial import Contribution, PartialCertificate, decode_partial
 from consensus.succession import HandoverVote, Succession, decode_vote, encode_vote
 from consensus.tally import Tally
-from consensus.types import Address, BlockHash, BlockNumber, ChainId, Seconds
+from consensus.types import BlockHash, BlockNumber, ChainId, Seconds
 from node.attest.door import SigningDoor
 from node.attest.journal import open_journal
 from node.attest.room import SigningRoom
 from node.attest.signer import Signer
-from node.chain.clock import HeadClock
 from node.chain.contracts import Registry
-from node.chain.reader import ChainReader
 from node.chain.types import BlockRef
-from node.config import ChainConfig, Config
-from node.connection import ChainConnection, open_connection
+from node.config import Config
 from node.detect.levels import Levels
 from node.evaluate.engine import Engine, make_engines
 from node.evaluate.findings import Question
@@ -52,25 +48,23 @@ from node.gossip.holdings import TallyHoldings
 from node.gossip.host import HostConfig, addresses_by_peer, open_host
 from node.gossip.room import GossipRoom, compute_older_topic, compute_topic
 from node.gossip.transport import Addresses, GossipTransport, PeerId, Received
-from node.keys import JOURNAL_FILE, OpenKeys, open_keys
+from node.keys import JOURNAL_FILE, open_keys
 from node.live.detection import JudgedBlock, LiveDetection
 from node.members import Members
-from node.observe.heads import HeadEvent, HeadFollower
+from node.observe.heads import HeadEvent
 from node.observe.traces import TraceReader
 from node.observe.view import BlockView
+from node.opened import OpenChain, open_chain
 from node.operate.heads import report_heads
 from node.operate.peers import report_peers
 from node.policies import read_policy
 from node.respond.carrier import Carrier
 from node.respond.expiry import Expiry
-from node.respond.guardian import GuardianOnChain
 from node.respond.responder import Responder
-from node.respond.types import AnsweringChain, CarryingChain, Effect
-from node.respond.verifier import VerifierOnChain, find_verifiers
+from node.respond.types import Effect
 from node.succession import SuccessionRoom
 from node.tallying import Tallying
 
-POLL_SECONDS = 1.0  # beneath the subscription, and instead of it where there is none
 REFRESH_BLOCKS = 20  # how often the registry is asked for a new epoch
 
 # What fits through each door before the sender waits, or is refused where it is a stranger
@@ -82,39 +76,6 @@ QUESTIONS = 64  # members' claims that wait to be looked into; more are dropped 
 EFFECTS = 64
 
 _log = structlog.get_logger("watcher")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Chain:
-    """One chain, opened: how it is read, followed and written to."""
-
-    connection: ChainConnection
-    follower: HeadFollower
-    clock: HeadClock
-    confirmations: int
-    verifiers: tuple[Address, ...]
-
-    @property
-    def reader(self) -> ChainReader:
-        return self.connection.reader
-
-    def answering(self) -> AnsweringChain:
-        return AnsweringChain(clock=self.clock, guardian=self._guardian, confirmations=self.confirmations)
-
-    def carrying(self, guardians: Sequence[Address]) -> CarryingChain:
-        async def verifiers() -> tuple[VerifierOnChain, ...]:
-            found = await find_verifiers(guardians, self.verifiers, reader=self.reader, clock=self.clock)
-            return tuple(self._verifier(address) for address in found)
-
-        return CarryingChain(clock=self.clock, verifiers=verifiers)
-
-    def _verifier(self, address: Address) -> VerifierOnChain:
-        to = self.connection
-        return VerifierOnChain(address, pool=to.pool, reader=to.reader, sender=to.sender, clock=self.clock)
-
-    def _guardian(self, address: Address) -> GuardianOnChain:
-        to = self.connection
-        return GuardianOnChain(address, pool=to.pool, reader=to.reader, sender=to.sender, clock=self.clock)
 
 
 async def run_watcher(config: Config) -> None:
@@ -133,7 +94,7 @@ async def run_watcher(config: Config) -> None:
             _log.warning("journal.armed", detail=cause, watermarks=await journal.watermarks())
         chains = {
             each.chain_id: await stack.enter_async_context(
-                _open_chain(each, keys, config.rpc_timeout_seconds)
+                open_chain(each, keys.account, timeout_seconds=config.rpc_timeout_seconds)
             )
             for each in config.chains
         }
@@ -171,8 +132,8 @@ async def run_watcher(config: Config) -> None:
 
 async def _run_rooms(
     *,
-    chains: Mapping[ChainId, _Chain],
-    home: _Chain,
+    chains: Mapping[ChainId, OpenChain],
+    home: OpenChain,
     policies: tuple[Policy, ...],
     members: Members,
     signer: SigningDoor,
@@ -315,7 +276,7 @@ async def _run_rooms(
 
     first_heads: dict[ChainId, BlockNumber] = {}
 
-    async def follow(chain: _Chain, heads_in: trio.MemorySendChannel[BlockView]) -> None:
+    async def follow(chain: OpenChain, heads_in: trio.MemorySendChannel[BlockView]) -> None:
         events_in, events = trio.open_memory_channel[HeadEvent](HEADS)
         epochs_are_due = False
         nursery.start_soon(chain.follower.follow, events_in)
@@ -422,21 +383,6 @@ async def _run_rooms(
         )
 
 
-@asynccontextmanager
-async def _open_chain(config: ChainConfig, keys: OpenKeys, timeout_seconds: float) -> AsyncIterator[_Chain]:
-    async with open_connection(config, keys.account, timeout_seconds=timeout_seconds) as connection:
-        follower = HeadFollower(
-            connection.reader, poll_seconds=POLL_SECONDS, websockets=connection.pool.websockets
-        )
-        yield _Chain(
-            connection=connection,
-            follower=follower,
-            clock=HeadClock(),
-            confirmations=config.confirmations,
-            verifiers=config.verifiers,
-        )
-
-
 def _levels_of(policies: tuple[Policy, ...], chain_id: ChainId) -> Iterator[Levels]:
     """What the detections of this chain are to fill."""
     for policy in policies:
@@ -445,7 +391,7 @@ def _levels_of(policies: tuple[Policy, ...], chain_id: ChainId) -> Iterator[Leve
                 yield signal.values
 
 
-def _require_source_chains(policies: tuple[Policy, ...], chains: Mapping[ChainId, _Chain]) -> None:
+def _require_source_chains(policies: tuple[Policy, ...], chains: Mapping[ChainId, OpenChain]) -> None:
     for policy in policies:
         if policy.source_chain_id not in chains:
             raise Refused(
