@@ -35,10 +35,9 @@ from node.attest.signer import Signer
 from node.chain.contracts import Registry
 from node.chain.types import BlockRef
 from node.config import Config
-from node.detect.levels import Levels
 from node.evaluate.engine import Engine, make_engines
 from node.evaluate.findings import Question
-from node.evaluate.lookups import LookedUpSignal
+from node.evaluate.lookups import BlockValues, LookedUpSignal
 from node.evaluate.policy import Policy
 from node.evaluate.room import EvaluationRoom
 from node.gossip.forwarder import Forwarder
@@ -49,10 +48,10 @@ from node.gossip.host import HostConfig, addresses_by_peer, open_host
 from node.gossip.room import GossipRoom, compute_older_topic, compute_topic
 from node.gossip.transport import Addresses, GossipTransport, PeerId, Received
 from node.keys import JOURNAL_FILE, open_keys
-from node.live.detection import JudgedBlock, LiveDetection
+from node.live.detection import JudgedBlock
+from node.live.room import LiveRoom
 from node.members import Members
 from node.observe.heads import HeadEvent
-from node.observe.traces import TraceReader
 from node.observe.view import BlockView
 from node.opened import OpenChain, open_chain
 from node.operate.heads import report_heads
@@ -168,16 +167,14 @@ async def _run_rooms(
     prompt = open_rooms(engine for at_once, _ in engines for engine in at_once)
     late = open_rooms(engine for _, waiting in engines for engine in waiting)
     judged = {chain_id: trio.open_memory_channel[JudgedBlock](HEADS) for chain_id in late}
-    detections = {
-        chain_id: [
-            LiveDetection(
-                levels,
-                chains[chain_id].reader,
-                TraceReader(chains[chain_id].connection.pool, levels.watched),
-                judged_in.send,
-            )
-            for levels in _levels_of(policies, chain_id)
-        ]
+    live = {
+        chain_id: LiveRoom(
+            values=_looked_up(policies, chain_id),
+            pool=chains[chain_id].connection.pool,
+            ancestry=chains[chain_id].follower.ancestry,
+            judged=judged_in,
+            is_ready=late[chain_id].is_ready,
+        )
         for chain_id, (judged_in, _) in judged.items()
     }
     tally = Tally(members.network_id)
@@ -288,8 +285,8 @@ async def _run_rooms(
                 "head.seen", chain_id=event.ref.chain_id, block_number=event.ref.number, kind=event.kind
             )
             await heads_in.send(BlockView(event.ref, chain.reader, chain.follower.ancestry))
-            for detection in detections.get(event.ref.chain_id, ()):
-                detection.wake()
+            if event.ref.chain_id in live:
+                live[event.ref.chain_id].see(event.ref)
             epochs_are_due |= chain is home and event.ref.number % REFRESH_BLOCKS == 0
             if epochs_are_due:
                 epochs_are_due = not await read_epochs(event.ref)
@@ -301,12 +298,17 @@ async def _run_rooms(
 
     async def evaluate_late(chain_id: ChainId, blocks: trio.MemoryReceiveChannel[JudgedBlock]) -> None:
         async for block in blocks:
-            view = BlockView(block.ref, chains[chain_id].reader, chains[chain_id].follower.ancestry)
+            view = live[chain_id].view(block.ref)
             await (late[chain_id].evaluate if block.is_live else late[chain_id].look_back)(view)
 
     async def open_view(chain_id: ChainId, block_hash: BlockHash) -> BlockView:
         chain = chains[chain_id]
-        return BlockView(await chain.reader.block_by_hash(block_hash), chain.reader, chain.follower.ancestry)
+        ref = await chain.reader.block_by_hash(block_hash)
+        return (
+            live[chain_id].view(ref)
+            if chain_id in live
+            else BlockView(ref, chain.reader, chain.follower.ancestry)
+        )
 
     async def answer() -> None:
         async for question in questions:
@@ -359,8 +361,7 @@ async def _run_rooms(
             nursery.start_soon(follow, chain, views_in)
         for chain_id, (_, blocks) in judged.items():
             nursery.start_soon(evaluate_late, chain_id, blocks)
-            for detection in detections[chain_id]:
-                nursery.start_soon(detection.run)
+            nursery.start_soon(live[chain_id].run)
         nursery.start_soon(report_heads, {chain_id: chain.follower for chain_id, chain in chains.items()})
         # windows are measured by chain time: no message before there is one. Only the home chain is waited
         # for, so that another chain's outage does not silence this watcher on all of them
@@ -383,11 +384,11 @@ async def _run_rooms(
         )
 
 
-def _levels_of(policies: tuple[Policy, ...], chain_id: ChainId) -> Iterator[Levels]:
-    """What the detections of this chain are to fill."""
+def _looked_up(policies: tuple[Policy, ...], chain_id: ChainId) -> Iterator[BlockValues]:
+    """What other rooms work out for the rules of this chain."""
     for policy in policies:
         for signal in policy.signals if policy.source_chain_id == chain_id else ():
-            if isinstance(signal, LookedUpSignal) and isinstance(signal.values, Levels):
+            if isinstance(signal, LookedUpSignal):
                 yield signal.values
 
 

@@ -6,10 +6,13 @@ other's files.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from consensus.types import Address
 from node.detect.levels import Detection
+from node.detect.new_contract_scores import NewContractScores
 from node.detect.policy import read_detection_policy
 from node.evaluate.document import Node
 from node.evaluate.includes import parse_file
@@ -25,6 +28,10 @@ class Beside:
     def read_detection(self, path: Path) -> Detection:
         """The detection policy in a file. Raises `Refused`."""
         return Detection(policy=read_detection_policy(path))
+
+    def make_new_contracts(self, contracts: Mapping[str, Address]) -> NewContractScores:
+        """The highest score of a contract that a block created against these."""
+        return NewContractScores(contracts)
 
 
 def read_policy(path: Path) -> Policy:

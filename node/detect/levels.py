@@ -21,7 +21,7 @@ from node.detect.learned import Learned, read_learned
 from node.detect.policy import DetectionPolicy
 from node.detect.watch import Watch
 from node.evaluate.expressions import Undefined
-from node.evaluate.views import Block
+from node.evaluate.views import Block, View
 from node.trace import Account
 
 KEPT_BLOCKS: Final = 4_096
@@ -116,6 +116,10 @@ class Levels:
     def knows(self, block: Block) -> bool:
         """Whether there is an answer for this block now."""
         return block.hash in self._levels or block.number <= self._not_judged_until
+
+    async def read(self, view: View) -> int | Undefined:
+        """The number of the view's block, as `at` gives it."""
+        return self.at(view.ref)
 
     def at(self, block: Block) -> int | Undefined:
         """The number of this block; undefined up to the end of what was learned. Raises `Unavailable` where

@@ -3,7 +3,7 @@
     traces of a block ─► detectors ─► a number, kept by block hash ─► LookedUpSignal.read
 
 What they read takes longer than a call, so that rules over them are judged apart (`engine.py`): the others do
-not wait. What a policy names for them are files; who opens those is given to the parser as `Outside`.
+not wait. Who works them out, and opens the files that they name, is given to the parser as `Outside`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from node.evaluate.views import Block, View, Wants
 
 
 class BlockValues(Protocol):
-    """One integer for each recent block, known by its hash."""
+    """One integer for each block."""
 
     def knows(self, block: Block) -> bool:
         """Whether there is an answer for this block now."""
         ...
 
-    def at(self, block: Block) -> int | Undefined:
-        """The value at this block, or why it has none for anybody. Raises `Unavailable` while it is not known
-        here."""
+    async def read(self, view: View) -> int | Undefined:
+        """The value at the view's block, or why it has none for anybody. Raises `Unavailable` while it is not
+        known here."""
         ...
 
     @property
@@ -62,7 +62,7 @@ class Detection(Protocol):
 
 
 class Outside(Protocol):
-    """Opens the files of other rooms that a rule policy names."""
+    """What a rule policy names of other rooms."""
 
     @property
     def folder(self) -> Path:
@@ -71,6 +71,10 @@ class Outside(Protocol):
 
     def read_detection(self, path: Path) -> Detection:
         """The detection policy in a file. Raises `Refused`."""
+        ...
+
+    def make_new_contracts(self, contracts: Mapping[str, Address]) -> BlockValues:
+        """The highest score of a contract that a block created against these."""
         ...
 
 
@@ -85,7 +89,7 @@ class LookedUpSignal:
         return Wants()
 
     async def read(self, view: View) -> int | Undefined:
-        return self.values.at(view.ref)
+        return await self.values.read(view)
 
     def form(self) -> dict[str, object]:
         return dict(self.values.form())

@@ -21,7 +21,7 @@ from consensus.types import BlockHash, ChainId, NetworkId, PolicyHash, Seconds, 
 from node.evaluate.alerts import build_alert
 from node.evaluate.engine import Engine
 from node.evaluate.findings import Finding, Question, Unknown
-from node.evaluate.views import View
+from node.evaluate.views import Block, View
 
 MAX_WAITING = 64  # questions about blocks that another room has yet to look into
 MAX_REMEMBERED = 4_096  # slots that were raised; forgetting one costs a second look into the journal
@@ -78,6 +78,10 @@ class EvaluationRoom:
     def judges(self, question: Question) -> bool:
         """Whether the rule that a question is about is judged here."""
         return any(_is_about(question, engine) for engine in self._engines)
+
+    def is_ready(self, block: Block) -> bool:
+        """Whether an engine here waits for nothing more that another room has to say of a block."""
+        return any(not engine.waits_for(block) for engine in self._engines)
 
     def statistics(self) -> RoomStatistics:
         return RoomStatistics(

@@ -102,6 +102,8 @@ class _Source:
                 return self._trap()
             case "detection":
                 return self._detection()
+            case "new_contracts":
+                return self._new_contracts()
             case _:
                 return self._mean()
 
@@ -280,7 +282,7 @@ class _Source:
             )
         if self._outside is None:
             raise node.refusal("only a policy that is read from a file can name another; give its path")
-        contracts = self._named_contracts()
+        contracts = self._named_contracts("contracts")
         outside = self._outside
         detection = _opened(node, outside.read_detection, outside)
         learned = self._entry.nodes.get("learned")
@@ -296,16 +298,24 @@ class _Source:
         values = make_values(None) if learned is None else _opened(learned, make_values, outside)
         return LookedUpSignal(name=self._name, values=values)
 
-    def _named_contracts(self) -> dict[str, Address]:
-        node = self._entry.nodes["contracts"]
+    def _new_contracts(self) -> LookedUpSignal:
+        contracts = self._named_contracts("new_contracts")
+        if self._outside is None:
+            raise self._entry.nodes["new_contracts"].refusal(
+                "is worked out for policies that are read from a file alone; give its path"
+            )
+        return LookedUpSignal(name=self._name, values=self._outside.make_new_contracts(contracts))
+
+    def _named_contracts(self, key: str) -> dict[str, Address]:
+        node = self._entry.nodes[key]
         contracts: dict[str, Address] = {}
         for item in node.items():
-            target = self._target("contracts", item)
+            target = self._target(key, item)
             if target.address in contracts.values():
                 raise item.refusal(f"{target.name} is named twice; keep one")
             contracts[target.name] = target.address
         if not contracts:
-            raise node.refusal("expected at least one contract; name those whose transactions are judged")
+            raise node.refusal("expected at least one contract; name those that are watched")
         return contracts
 
     def _mean(self) -> MeanPrice:

@@ -18,6 +18,8 @@ Call = tuple[Address, bytes]
 
 Slot = tuple[Address, int]
 """A contract and the number of one slot of its storage."""
+Creation = tuple[Address, Address]
+"""Who created a contract, and the contract."""
 Topic = tuple[Address, bytes]
 """A contract and the first topic of its events: the hash of their signature."""
 
@@ -95,6 +97,19 @@ class View(Protocol):
         self, *, addresses: tuple[Address, ...] = (), topics: tuple[bytes | None, ...] = ()
     ) -> Sequence[Event]:
         """The events of this block, in the order of their index."""
+        ...
+
+    async def code(self, account: Address) -> bytes:
+        """The account's code at this block, empty where it has none."""
+        ...
+
+    async def creations(self) -> Sequence[Creation]:
+        """The contracts that this block's transactions created and did not undo, in order. Raises
+        `Unavailable` where no traces tell."""
+        ...
+
+    async def prefetch_codes(self, accounts: Sequence[Address]) -> None:
+        """Fetch several accounts' code in one round trip, so that it is answered from memory."""
         ...
 
     async def run_trap(self, data: bytes) -> bytes:

@@ -212,6 +212,16 @@ SIGNAL_KINDS: Final = {
         },
         "What trace detectors say of this block: 0 nothing, 1 alert, 2 limit, 3 freeze, 4 pause.",
     ),
+    "new_contracts": Table(
+        {
+            "new_contracts": Key(
+                Items(_REFERENCE, MAX_DETECTED_CONTRACTS),
+                "The contracts that a new one may be made to attack; rules may lead to an alert and no more.",
+            ),
+        },
+        "The highest score of any contract that this block created, 0 to 9; from 6 on borrowed money and a "
+        "victim.",
+    ),
 }
 """By the key that tells the kind."""
 SIGNALS: Final = Named(tuple(SIGNAL_KINDS.values()), MAX_SIGNALS, IDENTIFIER)

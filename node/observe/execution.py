@@ -119,6 +119,18 @@ def touches(root: Call, watched: frozenset[Account]) -> bool:
     return any(call.to in watched or call.sender in watched for call in walk(root))
 
 
+def find_creations(root: Call) -> Iterator[tuple[Account, Account]]:
+    """Who created which contract, in order, without what failed and all within it."""
+    waiting = [root]
+    while waiting:
+        call = waiting.pop()
+        if call.has_failed:
+            continue
+        if call.is_creation and call.to is not None:
+            yield call.sender, call.to
+        waiting.extend(reversed(call.children))
+
+
 def attach_steps(root: Call, steps: Sequence[Step]) -> None:
     """Put the storage accesses into the calls that made them. Raises `ValueError` where the two differ."""
     if len(steps) > MAX_STEPS:

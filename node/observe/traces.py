@@ -27,7 +27,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from consensus.errors import Reason, Refused, Unavailable
-from consensus.fields import keccak256
+from consensus.fields import address_from_hex, keccak256
 from consensus.types import Address, ChainId
 from node.chain.endpoint import EndpointClient, EndpointFailed, EndpointHealth
 from node.chain.reader import ChainReader
@@ -42,7 +42,7 @@ from node.observe.call_trees import (
     parse_hash,
     parse_trace_block,
 )
-from node.observe.execution import Outline, Step, attach_steps, outline, touches
+from node.observe.execution import Outline, Step, attach_steps, find_creations, outline, touches
 from node.observe.step_logs import (
     STEP_PROGRAM,
     find_replayed,
@@ -56,6 +56,9 @@ from node.trace import Account, TransactionTrace
 
 MAX_WATCHED: Final = 1_024
 MAX_TRANSACTIONS: Final = 10_000  # of one block, as in a recorded history
+
+Creation = tuple[Address, Address]
+"""Who created a contract, and the contract."""
 
 T = TypeVar("T")
 _log = structlog.get_logger("observe")
@@ -183,6 +186,25 @@ class TraceReader:
         self._blocks += 1
         self._transactions += len(traces)
         return tuple(traces)
+
+    async def read_creations(self, ref: BlockRef) -> tuple[Creation, ...] | TraceGap:
+        """Who created which contract in a block, in order, whether watched or not; or why there is no
+        telling."""
+        try:
+            created = await self._pool.agree_by(
+                f"the contracts that block {ref.number} created", lambda c: self._see_creations(c, ref)
+            )
+        except Unavailable as error:
+            return self._gap(ref, str(error))
+        return tuple((address_from_hex(creator), address_from_hex(contract)) for creator, contract in created)
+
+    async def _see_creations(
+        self, client: EndpointClient, ref: BlockRef
+    ) -> tuple[tuple[Account, Account], ...]:
+        """What one endpoint says that a block created. Raises `EndpointFailed` or `Unusable`."""
+        (transactions,) = await _ask(client, _block(ref))
+        calls = await self._first(client, _CALLS, _ways_to_calls(ref, transactions)) if transactions else ()
+        return tuple(created for each in calls for created in find_creations(each.root))
 
     def _gap(self, ref: BlockRef, said: str) -> TraceGap:
         able = self._pool.statistics().endpoints

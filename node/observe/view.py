@@ -17,6 +17,7 @@ from node.chain.types import (
     BlockRef,
     CallRead,
     CallReverted,
+    CodeRead,
     Log,
     LogsRead,
     Read,
@@ -25,7 +26,7 @@ from node.chain.types import (
     StorageRead,
 )
 from node.observe.ancestry import Ancestry
-from node.observe.traces import TraceGap, TraceReader
+from node.observe.traces import Creation, TraceGap, TraceReader
 from node.trace import TransactionTrace
 
 MAX_CACHED_READS = 4096  # far above what one policy reads of a block; beyond it reads are not kept
@@ -55,6 +56,7 @@ class BlockView:
         self._body: BlockBody | None = None
         self._receipts: tuple[Receipt, ...] | None = None
         self._traces: tuple[TransactionTrace, ...] | None = None
+        self._creations: tuple[Creation, ...] | None = None
         self._ancestry = Ancestry() if ancestry is None else ancestry
         self._values: dict[Read, ReadValue] = {}
         self._ancestors: dict[int, BlockView] = {}
@@ -95,6 +97,16 @@ class BlockView:
         assert isinstance(value, tuple)
         return value
 
+    async def code(self, account: Address) -> bytes:
+        """The account's code, empty where it has none."""
+        value = await self._read(CodeRead(account=account))
+        assert isinstance(value, bytes)
+        return value
+
+    async def prefetch_codes(self, accounts: Sequence[Address]) -> None:
+        """Fetch several accounts' code in one round trip."""
+        await self.prefetch_reads([CodeRead(account=account) for account in accounts])
+
     async def header(self) -> Header:
         """What the block says of itself."""
         return (await self._read_body()).header
@@ -115,14 +127,24 @@ class BlockView:
 
         Raises `Unavailable` for a view that was opened without a tracer.
         """
-        if self._tracer is None:
-            raise Unavailable(f"the view of {self._ref} was opened without a tracer, and has no traces")
         if self._traces is None:
-            traces = await self._tracer.read(self._ref)
+            traces = await self._require_tracer().read(self._ref)
             if isinstance(traces, TraceGap):
                 return traces
             self._traces = traces
         return self._traces
+
+    async def creations(self) -> tuple[Creation, ...]:
+        """Who created which contract in this block, in order; without those that were undone.
+
+        Raises `Unavailable` for a block without traces, and a view that was opened without a tracer.
+        """
+        if self._creations is None:
+            created = await self._require_tracer().read_creations(self._ref)
+            if isinstance(created, TraceGap):
+                raise Unavailable(f"{created}")
+            self._creations = created
+        return self._creations
 
     async def prefetch(
         self,
@@ -192,6 +214,11 @@ class BlockView:
             else:
                 k = middle
         return await self.ancestor(k)
+
+    def _require_tracer(self) -> TraceReader:
+        if self._tracer is None:
+            raise Unavailable(f"the view of {self._ref} was opened without a tracer, and has no traces")
+        return self._tracer
 
     async def _read_body(self) -> BlockBody:
         if self._body is None:

@@ -20,7 +20,7 @@ from node.policies import read_policy
 from tests.detect.policies import GENERAL
 from tests.e2e.ear import Ear
 
-TRADES = 50  # a loan and its repayment each
+TRADES = 36  # a loan and its repayment each
 WATCHERS = 4
 
 POLICY = """tocsin: 1

@@ -18,7 +18,7 @@ from node.evaluate.findings import Finding, Question, Unknown
 from node.evaluate.lookups import LookedUpSignal
 from node.evaluate.policy import Policy, parse_policy
 from node.evaluate.room import MAX_WAITING, EvaluationRoom, Membership
-from node.evaluate.views import Block
+from node.evaluate.views import Block, View
 from tests.consensus.factories import NETWORK_ID, make_operator_set
 from tests.evaluate.policies import make_policy_text
 from tests.evaluate.recorded import GENESIS_TIME, RecordedBlock, RecordedChain, RecordedView, make_chain
@@ -43,10 +43,10 @@ class Numbers:
     def knows(self, block: Block) -> bool:
         return block.hash in self.known
 
-    def at(self, block: Block) -> int | Undefined:
-        if block.hash not in self.known:
-            raise Unavailable(f"block {block.number} is not known yet")
-        return self.known[block.hash]
+    async def read(self, view: View) -> int | Undefined:
+        if view.ref.hash not in self.known:
+            raise Unavailable(f"block {view.ref.number} is not known yet")
+        return self.known[view.ref.hash]
 
     def form(self) -> Mapping[str, object]:
         return {"numbers": 1}

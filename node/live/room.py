@@ -1,0 +1,99 @@
+"""What the rules of one chain wait for: detections that are kept up, and contracts that each block creates.
+
+    head ─► see ─┬─► LiveDetection … ─► judged, when its number is known
+                 └─► judged, at once, for rules that only take long to read
+
+A rule that reads what a block created asks the view, which reads the block's calls (`TraceReader`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from node.chain.reader import ChainReader
+from node.chain.rpc import RpcPool
+from node.chain.types import BlockRef
+from node.detect.levels import Levels
+from node.detect.new_contract_scores import NewContractScores
+from node.live.detection import DetectionStatistics, JudgedBlock, LiveDetection
+from node.observe.ancestry import Ancestry
+from node.observe.traces import TraceReader
+from node.observe.view import BlockView
+from node.trace import Account
+
+_log = structlog.get_logger("live")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveStatistics:
+    """What it has come to so far."""
+
+    detections: tuple[DetectionStatistics, ...]
+    skipped: int
+    """Blocks that rules which take long to read were not judged at, since earlier ones took too long."""
+
+
+class LiveRoom:
+    """Tells when a block can be judged by the rules that wait. `values` are what they read; others than ours
+    may be among them."""
+
+    def __init__(
+        self,
+        *,
+        values: Iterable[object],
+        pool: RpcPool,
+        ancestry: Ancestry,
+        judged: trio.MemorySendChannel[JudgedBlock],
+        is_ready: Callable[[BlockRef], bool],
+    ) -> None:
+        """`is_ready` says whether some rule waits for nothing that is yet to come."""
+        values = tuple(values)
+        self._reader = ChainReader(pool)
+        self._ancestry = ancestry
+        self._judged = judged
+        self._is_ready = is_ready
+        self._detections = [
+            LiveDetection(each, self._reader, TraceReader(pool, each.watched), judged.send)
+            for each in values
+            if isinstance(each, Levels)
+        ]
+        protected = {
+            Account(address.lower())
+            for each in values
+            if isinstance(each, NewContractScores)
+            for address in each.contracts.values()
+        }
+        self._tracer = TraceReader(pool, tuple(sorted(protected))) if protected else None
+        self._skipped = 0
+
+    def statistics(self) -> LiveStatistics:
+        """What it has come to so far."""
+        return LiveStatistics(
+            detections=tuple(each.statistics() for each in self._detections), skipped=self._skipped
+        )
+
+    def view(self, ref: BlockRef) -> BlockView:
+        """A block for the rules that wait: with what it created, where one of them asks for that."""
+        return BlockView(ref, self._reader, self._ancestry, tracer=self._tracer)
+
+    def see(self, ref: BlockRef) -> None:
+        """A head has come."""
+        for detection in self._detections:
+            detection.wake()
+        if not self._is_ready(ref):
+            return
+        try:
+            self._judged.send_nowait(JudgedBlock(ref=ref, is_live=True))
+        except trio.WouldBlock:  # heads do not wait for rules that take long
+            self._skipped += 1
+            _log.warning("block.skipped", chain_id=ref.chain_id, block_number=ref.number)
+
+    async def run(self) -> None:
+        """Keep the detections up until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for detection in self._detections:
+                nursery.start_soon(detection.run)
