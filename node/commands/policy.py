@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import click
 
@@ -16,6 +16,8 @@ from consensus.errors import Reason, Refused
 from node.commands.edge import EXIT_REFUSED, JSON_OPTION
 from node.detect.bridge_policy import BridgePolicy, parse_bridge_document
 from node.detect.policy import DetectionPolicy, parse_detection_document
+from node.detect.series.policy import SeriesPolicy, parse_series_document
+from node.detect.series.vocabulary import series_schema
 from node.detect.vocabulary import detection_schema
 from node.evaluate.document import MAX_DOCUMENT_BYTES, Node
 from node.evaluate.includes import parse_file
@@ -28,12 +30,15 @@ _LINE_END: Final = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 _WIDEST: Final = 160
 
 
+AnyPolicy: TypeAlias = "Policy | DetectionPolicy | BridgePolicy | SeriesPolicy"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One kind of policy: the key at its head, how it is read, and its schema where it has one."""
 
     key: str
-    parse: Callable[[Node, Path], Policy | DetectionPolicy | BridgePolicy]
+    parse: Callable[[Node, Path], AnyPolicy]
     """Of the document, and the file that it was read from."""
     schema: Callable[[], dict[str, Any]] | None = None
 
@@ -42,6 +47,9 @@ KINDS: Final = {
     "rule": Kind(key="tocsin", parse=parse_rule_document, schema=policy_schema),
     "detection": Kind(
         key="tocsin_detection", parse=lambda root, _: parse_detection_document(root), schema=detection_schema
+    ),
+    "series": Kind(
+        key="tocsin_series", parse=lambda root, _: parse_series_document(root), schema=series_schema
     ),
     "bridge": Kind(key="tocsin_bridge", parse=lambda root, _: parse_bridge_document(root)),
 }
@@ -60,7 +68,7 @@ def check(file: Path, as_json: bool) -> None:
     """
     kinds: list[str] = []
 
-    def parse(root: Node) -> Policy | DetectionPolicy | BridgePolicy:
+    def parse(root: Node) -> AnyPolicy:
         kinds.append(find_kind(root))
         return KINDS[kinds[0]].parse(root, file)
 
@@ -80,6 +88,9 @@ def check(file: Path, as_json: bool) -> None:
     if isinstance(policy, Policy):
         told |= {"signals": len(policy.signals), "rules": len(policy.rules)}
         contents = f"{_number(len(policy.signals), 'signal')} and {_number(len(policy.rules), 'rule')}"
+    elif isinstance(policy, SeriesPolicy):
+        told |= {"rules": len(policy.rules), "rules_hash": f"0x{policy.rules_hash.hex()}"}
+        contents = _number(len(policy.rules), "rule")
     elif isinstance(policy, BridgePolicy):
         contents = _number(len(policy.tokens), "token")
     else:
@@ -119,8 +130,8 @@ def find_kind(root: Node) -> str:
     present = [name for name, kind in KINDS.items() if kind.key in root.entries()]
     if len(present) != 1:
         raise root.refusal(
-            "expected `tocsin: 1` at the head of a rule policy, `tocsin_detection: 1` or `tocsin_bridge: 1` "
-            f"at that of its kind; came {' and '.join(present) or 'none of them'}"
+            "expected `tocsin: 1` at the head of a rule policy, `tocsin_detection: 1`, `tocsin_series: 1` or "
+            f"`tocsin_bridge: 1` at that of its kind; came {' and '.join(present) or 'none of them'}"
         )
     return present[0]
 

@@ -393,7 +393,7 @@ def test_a_policy_is_named_by_its_hash_and_what_was_learned_is_part_of_it() -> N
         ),
         ("most: limit", "most: panic", "expected one of alert, limit, freeze, pause"),
         ("{value: [volume]}", "{}", "the key `value` is missing"),
-        ("{value: [volume]}", "{value: [a, b]}", "expected 1 to 1 different series, came 2"),
+        ("{value: [volume]}", "{value: [a, b]}", "at most 1 entries are read, 2 came"),
         ("references: [market]", "references: [market, market]", "different series, came 2"),
         ("{value: [volume]}", "{value: [Volume]}", "a name starts with a-z"),
         ("warmup: 50, ", "", "the key `warmup` is missing"),

@@ -16,6 +16,7 @@ from node.evaluate.document import TextNode, read_document
 from node.evaluate.policy import parse_policy
 from node.evaluate.problems import MAX_PROBLEMS, DocumentRefused
 from tests.detect.policies import GENERAL
+from tests.detect.series import POLICY as SERIES
 from tests.evaluate.policies import EXAMPLE, make_policy_text
 
 
@@ -36,7 +37,12 @@ def problems_of(path: Path) -> list[tuple[int, int, str]]:
 
 @pytest.mark.parametrize(
     ("path", "kind"),
-    [(EXAMPLE, "rule"), (GENERAL, "detection"), (GENERAL.with_name("bridge.yaml"), "bridge")],
+    [
+        (EXAMPLE, "rule"),
+        (GENERAL, "detection"),
+        (GENERAL.with_name("bridge.yaml"), "bridge"),
+        (GENERAL.with_name("series.yaml"), "series"),
+    ],
 )
 def test_a_wellformed_policy_is_told_by_its_kind_and_hash(path: Path, kind: str) -> None:
     told = check(path, "--json")
@@ -177,3 +183,34 @@ def test_each_character_of_a_folded_text_is_found_where_it_stands(
         if not character.isspace():
             place = node.place_of(offset)
             assert lines[place.line - 1][place.column - 1] == character
+
+
+def test_all_problems_of_a_series_policy_are_told_at_once(tmp_path: Path) -> None:
+    text = SERIES.replace("version: 1", "version: one").replace("warmup: 50, ", "")
+    text = text.replace("detector: oracle_deviation", "detector: oracle_deviatoin")
+    text = text.replace("five false alerts", "many false alerts")
+
+    messages = [message for _, _, message in problems_of(write(tmp_path, text))]
+
+    assert len(messages) == 4
+    for message, words in zip(
+        messages,
+        (
+            "whole number from 1",
+            "expected a budget",
+            "`warmup` is missing",
+            "did you mean `oracle_deviation`",
+        ),
+        strict=True,
+    ):
+        assert words in message
+
+
+def test_a_series_policy_in_two_files_is_one(tmp_path: Path) -> None:
+    head, _, rules = SERIES.partition("rules:\n")
+    (tmp_path / "rules.yaml").write_text(f"rules:\n{rules}")
+    whole = json.loads(check(write(tmp_path, SERIES), "--json").output)
+
+    cut = json.loads(check(write(tmp_path, f"{head}include: [rules.yaml]\n"), "--json").output)
+
+    assert cut == whole

@@ -18,17 +18,19 @@ from consensus.errors import Refused
 from node.cli import cli
 from node.commands.policy import KINDS, render_schema
 from tests.detect.policies import SMALL
+from tests.detect.series import POLICY as SERIES
 from tests.evaluate.policies import EXAMPLE, make_policy_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = {
     "rule": REPOSITORY / "node" / "evaluate" / "rule-policy.schema.json",
     "detection": REPOSITORY / "node" / "detect" / "detection-policy.schema.json",
+    "series": REPOSITORY / "node" / "detect" / "series" / "series-policy.schema.json",
 }
 POLICIES = sorted(
     path
     for path in (EXAMPLE, *REPOSITORY.glob("docs/policies/**/*.yaml"))
-    if not {"tocsin_bridge:", "tocsin_series:"} & set(path.read_text().split())
+    if "tocsin_bridge:" not in path.read_text().split()
 )
 
 
@@ -55,7 +57,7 @@ def validator(kind: str) -> jsonschema.Draft202012Validator:
 
 
 def kind_of(text: str) -> str:
-    return "detection" if "tocsin_detection:" in text else "rule"
+    return next((kind for kind in ("detection", "series") if f"tocsin_{kind}:" in text), "rule")
 
 
 @pytest.mark.parametrize("kind", sorted(FILES))
@@ -125,7 +127,7 @@ EXTRA = """
   spot: {spot: pool, venue: uniswap-v2, of: token0, token_decimals: [18, 6], decimals: 8}
   mean: {twap: pool, venue: uniswap-v3, of: token1, token_decimals: [18, 6], decimals: 8, window_seconds: 600}
 """
-BASES = (make_policy_text().replace("\nactions:", f"{EXTRA.rstrip()}\nactions:", 1), SMALL)
+BASES = (make_policy_text().replace("\nactions:", f"{EXTRA.rstrip()}\nactions:", 1), SMALL, SERIES)
 SCALARS = [
     [token for token in yaml.scan(base, TextLoader) if isinstance(token, yaml.ScalarToken)] for base in BASES
 ]
@@ -133,10 +135,12 @@ SCALARS = [
 
 def is_taken(text: str) -> bool:
     from node.detect.policy import parse_detection_policy
+    from node.detect.series.policy import parse_series_policy
     from node.evaluate.policy import parse_policy
 
+    parsers = {"detection": parse_detection_policy, "series": parse_series_policy, "rule": parse_policy}
     try:
-        (parse_detection_policy if kind_of(text) == "detection" else parse_policy)(text.encode())
+        parsers[kind_of(text)](text.encode())
     except Refused:
         return False
     return True
@@ -177,14 +181,14 @@ _PIECES = (
 )
 
 
-@pytest.mark.parametrize("base", BASES, ids=["rule", "detection"])
+@pytest.mark.parametrize("base", BASES, ids=["rule", "detection", "series"])
 def test_the_policies_that_are_mutated_are_taken_as_they_are(base: str) -> None:
     assert is_taken(base)
 
 
 @settings(deadline=None, max_examples=400)
 @example(0, 0, "null", False)
-@given(st.integers(0, 1), st.integers(0, 200), st.sampled_from(_PIECES), st.booleans())
+@given(st.integers(0, 2), st.integers(0, 200), st.sampled_from(_PIECES), st.booleans())
 def test_what_a_schema_refuses_the_parser_refuses_too(base: int, at: int, piece: str, as_key: bool) -> None:
     """One scalar of a good policy, key or value, is replaced by something else."""
     text, wanted = BASES[base], SCALARS[base]
@@ -215,4 +219,8 @@ def _has_text_keys(value: object) -> bool:
 
 
 def test_both_kinds_are_known_by_the_key_at_their_head() -> None:
-    assert {kind.key for kind in KINDS.values() if kind.schema} == {"tocsin", "tocsin_detection"}
+    assert {kind.key for kind in KINDS.values() if kind.schema} == {
+        "tocsin",
+        "tocsin_detection",
+        "tocsin_series",
+    }

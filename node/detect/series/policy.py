@@ -9,12 +9,9 @@ without it, or a watch that learned something else, can raise nothing but alerts
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
-from typing import Final
 
 from consensus.alert import Level
 from consensus.errors import Refused
@@ -24,25 +21,23 @@ from node.detect.evidence import CERTAIN, PPB_IN_PPM, Ppb
 from node.detect.series.budget import AlarmBudget, parse_budget
 from node.detect.series.catalogue import SERIES_CATALOGUE
 from node.detect.series.detector import SeriesDetector
-from node.detect.vocabulary import WHOLE_PPM
+from node.detect.series.vocabulary import (
+    LEARNING,
+    POINT,
+    RULES,
+    SERIES,
+    SERIES_FORMAT,
+    SIGNAL_OF,
+    SIGNALS,
+    Each,
+    find_detector_of,
+    role_table,
+    series_parameters_table,
+)
 from node.evaluate.document import Node, read_document
 from node.evaluate.includes import parse_file
-
-SERIES_FORMAT: Final = 1
-MAX_RULES: Final = 128
-MAX_SIGNALS: Final = 32
-MAX_WINDOW: Final = 1_000_000
-
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,47}", re.ASCII)
-_HASH: Final = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
-
-
-class Each(StrEnum):
-    """What a point stands for."""
-
-    BLOCK = "block"
-    PERIOD = "period"
-    """Of `seconds_per_point`, as `node/detect/series/sample.py` makes them."""
+from node.evaluate.problems import Problems, collected
+from node.evaluate.shapes import Entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,51 +142,35 @@ def parse_series_policy(content: bytes) -> SeriesPolicy:
 
 
 def parse_series_document(root: Node) -> SeriesPolicy:
-    """The policy in a document. Raises `Refused` (POLICY_INVALID)."""
-    fields = root.fields(
-        required=(
-            "tocsin_series",
-            "name",
-            "version",
-            "point",
-            "learning",
-            "cooldown_points",
-            "budgets",
-            "rules",
-        ),
-        optional=("learned",),
-    )
-    fields["tocsin_series"].integer(least=SERIES_FORMAT, most=SERIES_FORMAT)
-    point = fields["point"].fields(required=("each", "seconds"))
-    learning = fields["learning"].fields(required=("window", "common_ppm"))
-    rules = _parse_rules(fields["rules"])
-    seconds = Seconds(point["seconds"].integer(least=1, most=31_557_600))
-    return SeriesPolicy(
-        name=_parse_name(fields["name"], fields["name"].text()),
-        version=fields["version"].integer(least=1, most=2**32 - 1),
-        each=_parse_each(point["each"]),
-        seconds_per_point=seconds,
-        window=learning["window"].integer(least=100, most=MAX_WINDOW),
-        common_ppm=learning["common_ppm"].integer(least=1, most=WHOLE_PPM),
-        cooldown_points=fields["cooldown_points"].integer(least=0, most=MAX_WINDOW),
-        budgets=_parse_budgets(fields["budgets"], seconds_per_point=seconds, rules=len(rules)),
-        rules=rules,
-        learned=_parse_hash(fields["learned"]) if "learned" in fields else None,
-    )
-
-
-def _parse_each(node: Node) -> Each:
-    written = node.text()
-    if written not in list(Each):
-        raise node.refusal(f"expected one of {', '.join(Each)}, came {written[:48]!r}")
-    return Each(written)
-
-
-def _parse_hash(node: Node) -> bytes:
-    written = node.text()
-    if not _HASH.fullmatch(written):
-        raise node.refusal("expected 0x and 64 digits in lower case, as learning prints it")
-    return bytes.fromhex(written[2:])
+    """The policy in a document. Raises `DocumentRefused` with everything that is wrong in it."""
+    with collected() as problems:
+        entry = SERIES.entry(root, problems)
+        if "include" in entry:
+            problems.add(entry.nodes["include"].key_refusal("only a file can include others; give its path"))
+        nodes = entry.nodes
+        point = POINT.entry(nodes["point"], problems) if "point" in nodes else None
+        learning = LEARNING.entry(nodes["learning"], problems) if "learning" in nodes else None
+        rules = _parse_rules(nodes["rules"], problems) if "rules" in nodes else {}
+        budgets: tuple[AlarmBudget, ...] = ()
+        if "budgets" in nodes and rules and point is not None and point.is_whole:
+            seconds = Seconds(point.whole("seconds"))
+            with problems.caught():
+                budgets = _parse_budgets(nodes["budgets"], seconds_per_point=seconds, rules=len(rules))
+        problems.settle()
+        assert point is not None
+        assert learning is not None
+        return SeriesPolicy(
+            name=entry.text("name"),
+            version=entry.whole("version"),
+            each=Each(point.text("each")),
+            seconds_per_point=Seconds(point.whole("seconds")),
+            window=learning.whole("window"),
+            common_ppm=learning.whole("common_ppm"),
+            cooldown_points=entry.whole("cooldown_points"),
+            budgets=budgets,
+            rules=rules,
+            learned=bytes.fromhex(entry.text("learned")[2:]) if "learned" in entry else None,
+        )
 
 
 def _parse_budgets(node: Node, *, seconds_per_point: Seconds, rules: int) -> tuple[AlarmBudget, ...]:
@@ -216,69 +195,47 @@ def _parse_budgets(node: Node, *, seconds_per_point: Seconds, rules: int) -> tup
     return tuple(budgets.values())
 
 
-def _parse_rules(node: Node) -> dict[str, dict[str, SignalRule]]:
-    entries = node.entries()
-    if not 0 < len(entries) <= MAX_RULES:
-        raise node.refusal(f"expected 1 to {MAX_RULES} rules, came {len(entries)}")
+def _parse_rules(node: Node, problems: Problems) -> dict[str, dict[str, SignalRule]]:
     rules: dict[str, dict[str, SignalRule]] = {}
-    for name, entry in entries.items():
-        signals = entry.entries()
-        if not 0 < len(signals) <= MAX_SIGNALS:
-            raise entry.refusal(f"expected 1 to {MAX_SIGNALS} signals, came {len(signals)}")
-        rules[_parse_name(entry, name)] = {
-            _parse_name(each, signal): _parse_signal(each) for signal, each in signals.items()
-        }
+    for name, entry in RULES.named(node, problems):
+        rules[name] = {}
+        for signal, each in SIGNALS.named(entry, problems):
+            with problems.caught():
+                parsed = _parse_signal(each, problems)
+                if parsed is not None:
+                    rules[name][signal] = parsed
     return rules
 
 
-def _parse_signal(node: Node) -> SignalRule:
-    fields = node.fields(required=("detector", "most", "series", "parameters"))
-    name = fields["detector"].text()
-    detector = SERIES_CATALOGUE.get(name)
-    if detector is None:
-        raise fields["detector"].refusal(
-            f"no series detector is called {name[:48]!r}; there are {', '.join(SERIES_CATALOGUE)}"
-        )
-    values = fields["parameters"].fields(required=tuple(each.name for each in detector.parameters))
+def _parse_signal(node: Node, problems: Problems) -> SignalRule | None:
+    """The signal, or None where what is wrong with it was reported. Raises `DocumentRefused`."""
+    name = find_detector_of(node)
+    detector = SERIES_CATALOGUE[name]
+    entry = SIGNAL_OF[name].entry(node, problems)
+    if not entry.is_whole:
+        return None
+    roles = role_table(detector).entry(entry.nodes["series"], problems)
+    values = series_parameters_table(detector).entry(entry.nodes["parameters"], problems)
+    if not roles.is_whole or not values.is_whole:
+        return None
     return SignalRule(
         detector=name,
-        most=_parse_level(fields["most"]),
-        series=_parse_series(fields["series"], detector),
-        parameters={
-            each.name: values[each.name].integer(least=each.least, most=each.most)
-            for each in detector.parameters
-        },
+        most=Level[entry.text("most").upper()],
+        series=_parse_series(roles, detector),
+        parameters={each.name: values.whole(each.name) for each in detector.parameters},
     )
 
 
-def _parse_level(node: Node) -> Level:
-    written = node.text()
-    by_name = {level.name.lower(): level for level in Level}
-    if written not in by_name:
-        raise node.refusal(f"expected one of {', '.join(by_name)}, came {written[:48]!r}")
-    return by_name[written]
-
-
-def _parse_series(node: Node, detector: type[SeriesDetector]) -> dict[str, tuple[str, ...]]:
-    fields = node.fields(
-        required=tuple(role.name for role in detector.roles if role.least),
-        optional=tuple(role.name for role in detector.roles if not role.least),
-    )
+def _parse_series(roles: Entry, detector: type[SeriesDetector]) -> dict[str, tuple[str, ...]]:
     series: dict[str, tuple[str, ...]] = {}
     for role in detector.roles:
-        if role.name not in fields:
+        if role.name not in roles:
             continue
-        names = tuple(_parse_name(each, each.text()) for each in fields[role.name].items())
+        names = roles.texts(role.name)
         if not role.least <= len(names) <= role.most or len(set(names)) < len(names):
-            raise fields[role.name].refusal(
+            raise roles.nodes[role.name].refusal(
                 f"expected {role.least} to {role.most} different series, came {len(names)}"
             )
         if names:
             series[role.name] = names
     return series
-
-
-def _parse_name(node: Node, name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise node.refusal("a name starts with a-z and has at most 48 characters out of a-z, 0-9, _ and -")
-    return name

@@ -45,9 +45,10 @@ from node.detect.series.finding import (
     WeighedFinding,
 )
 from node.detect.series.fixed import compute_log2
-from node.detect.series.policy import Each, SeriesPolicy, SignalRule
+from node.detect.series.policy import SeriesPolicy, SignalRule
 from node.detect.series.sample import Sample
 from node.detect.series.tail import TailPast
+from node.detect.series.vocabulary import Each
 from node.detect.shape import Count, parse
 from node.detect.watch import canonical
 
