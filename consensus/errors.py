@@ -175,6 +175,10 @@ class Reason(StrEnum):
     WRONG_TOPIC = "wrong_topic", "a pubsub message or subscription for a topic that is not served"
     LINK_OVER_BUDGET = "link_over_budget", "the neighbour's traffic passed its budget"
     AUTHOR_OVER_BUDGET = "author_over_budget", "the operator's own messages passed its budget"
+    VERIFICATION_OVER_BUDGET = (
+        "verification_over_budget",
+        "checking the operator's signatures would take more time than its budget; they were not checked",
+    )
     PEER_BANNED = "peer_banned", "the operator is banned for now, for faults counted before"
     CRASHED_HANDLER = "crashed_handler", "handling this peer's input raised; its stream was reset"
     UNREGISTERED_PEER = "unregistered_peer", "a proven peer id that no operator registered, or that is banned"

@@ -213,6 +213,7 @@ async def _run_rooms(
         learned=forwarding.learned,
         settled=gossip.settled,
         heard=lambda contribution: signing.heard(contribution),
+        accuse=gossip.accuse,
     )
     answering = {chain_id: chain.answering() for chain_id, chain in chains.items()}
     responder = Responder(me=members.me, chains=answering)

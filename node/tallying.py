@@ -7,7 +7,7 @@ quorum rule.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -18,7 +18,7 @@ from consensus.certificate import Certificate
 from consensus.errors import Reason
 from consensus.partial import Contribution, indices_of
 from consensus.tally import Tally
-from consensus.types import Digest, OperatorIndex, PolicyHash, Seconds
+from consensus.types import Digest, Epoch, OperatorIndex, PolicyHash, Seconds
 from node.evaluate.findings import Question
 
 MAX_BATCH = 256  # one verification then stays below a fifth of a second
@@ -40,6 +40,10 @@ class TallyingStatistics:
     questions_dropped: int
 
 
+async def _accuse_nobody(_epoch: Epoch, _operators: Iterable[OperatorIndex]) -> None:
+    """For a tally that has no neighbours to keep out."""
+
+
 class Tallying:
     """One task owns the tally.
 
@@ -58,6 +62,7 @@ class Tallying:
         learned: Callable[[Digest], None],
         settled: Callable[[Digest], None],
         heard: Callable[[Contribution], None] = lambda _: None,
+        accuse: Callable[[Epoch, Iterable[OperatorIndex]], Awaitable[None]] = _accuse_nobody,
     ) -> None:
         self._tally = tally
         self._now = now
@@ -68,6 +73,7 @@ class Tallying:
         self._learned = learned
         self._settled = settled
         self._heard = heard
+        self._accuse = accuse
         self._asked: OrderedDict[Digest, None] = OrderedDict()
         self._raised: OrderedDict[Digest, None] = OrderedDict()
         self._open: dict[Question, OperatorIndex] = {}
@@ -120,6 +126,7 @@ class Tallying:
         for evidence in outcome.equivocations:
             self._equivocations += 1
             _log.error("equivocation.proven", operators=evidence.operators, slot_id=evidence.slot_id)
+            await self._accuse(evidence.epoch, evidence.operators)
         for contribution, refused in outcome.refused:
             _log.warning(
                 "attestation.refused",

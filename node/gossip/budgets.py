@@ -1,4 +1,4 @@
-"""What a peer may cost us: token buckets in messages and bytes, strikes for faults, bans that expire.
+"""What a peer may cost us: messages, bytes, time to verify; strikes for faults, and bans that expire.
 
 Pure: the clock comes from outside, nothing waits. Two ledgers per peer, because two parties answer for one
 pubsub message: the neighbour that handed it over pays for the *link*, the operator that signed it pays as its
@@ -10,6 +10,12 @@ from dataclasses import dataclass, field
 
 from node.gossip.transport import PeerId
 
+LONE_VERIFICATION_US = 4_000
+"""What a signature over an alert costs that nobody here holds yet: a batch of its own (two pairings)."""
+JOINED_VERIFICATION_US = 500
+"""The same where it joins others over the same alert in a batch, its point read included."""
+
+_MAX_DOUBLINGS = 32
 _MAX_REMEMBERED_PEERS = 1_024  # bans of operators that left the set must not pile up without a bound
 
 
@@ -28,7 +34,9 @@ class Limits:
     """What every registered peer is allowed.
 
     An author's burst holds an incident (hundreds of alerts at once) twice, as each message comes by two
-    paths. A link carries what all authors say, several times over, so it is ten times as wide.
+    paths. A link carries what all authors say, several times over, so it is ten times as wide. Time to verify
+    is charged before it is spent: a tenth of a core, and a burst of 500 alerts that nobody else has raised.
+    Every further ban within a day lasts twice as long as the one before.
     """
 
     author: Rate = Rate(
@@ -40,9 +48,13 @@ class Limits:
         bytes_per_second=4 * 1024 * 1024,
         byte_burst=32 * 1024 * 1024,
     )
+    verification_us_per_second: float = 100_000
+    verification_burst_us: float = 2_000_000
     strikes_to_ban: int = 100
     strikes_forgiven_per_second: float = 1.0
     ban_seconds: float = 300.0
+    longest_ban_seconds: float = 3_600.0
+    pardon_seconds: float = 86_400.0
 
     def __post_init__(self) -> None:
         if self.strikes_to_ban < 1 or self.ban_seconds <= 0 or self.strikes_forgiven_per_second < 0:
@@ -79,11 +91,32 @@ class Bucket:
 
 
 @dataclass(slots=True)
+class Meter:
+    """Microseconds that are left, refilled by the time that has passed."""
+
+    per_second: float
+    depth: float
+    level: float
+    at: float
+
+    def take(self, amount: float, now: float) -> bool:
+        """Take this much, or nothing at all where less is left."""
+        self.level = min(self.depth, self.level + max(0.0, now - self.at) * self.per_second)
+        self.at = now
+        if self.level < amount:
+            return False
+        self.level -= amount
+        return True
+
+
+@dataclass(slots=True)
 class _Account:
     author: Bucket
     link: Bucket
+    verification: Meter
     strikes: float = 0.0
     struck_at: float = 0.0
+    bans: int = 0
     banned_until: float = field(default=float("-inf"))
 
 
@@ -108,6 +141,10 @@ class Budgets:
         """Charge an operator's own message; False when it has passed its budget."""
         return self._account(peer_id).author.take(size_bytes, self._clock())
 
+    def charge_verification(self, peer_id: PeerId, microseconds: int) -> bool:
+        """Charge the time that checking a signature will take; False when it has passed its budget."""
+        return self._account(peer_id).verification.take(microseconds, self._clock())
+
     def strike(self, peer_id: PeerId, points: int) -> bool:
         """Count a fault; True when this one led to a ban. Strikes are forgiven as time passes."""
         now = self._clock()
@@ -118,7 +155,12 @@ class Budgets:
         if account.strikes < self._limits.strikes_to_ban or now < account.banned_until:
             return False
         account.strikes = 0.0
-        account.banned_until = now + self._limits.ban_seconds
+        if now - account.banned_until > self._limits.pardon_seconds:
+            account.bans = 0
+        account.banned_until = now + min(
+            self._limits.longest_ban_seconds, self._limits.ban_seconds * 2**account.bans
+        )
+        account.bans = min(account.bans + 1, _MAX_DOUBLINGS)
         return True
 
     def is_banned(self, peer_id: PeerId) -> bool:
@@ -130,12 +172,12 @@ class Budgets:
         return tuple(sorted(peer for peer, account in self._accounts.items() if now < account.banned_until))
 
     def keep_only(self, peer_ids: Iterable[PeerId]) -> None:
-        """Forget the accounts of peers that left the set, except running bans: leaving must not pardon."""
+        """Forget those that left the set, except peers with a ban not long ago: leaving must not pardon."""
         kept, now = frozenset(peer_ids), self._clock()
         self._accounts = {
             peer: account
             for peer, account in self._accounts.items()
-            if peer in kept or now < account.banned_until
+            if peer in kept or now - account.banned_until <= self._limits.pardon_seconds
         }
 
     def _account(self, peer_id: PeerId) -> _Account:
@@ -145,7 +187,14 @@ class Budgets:
                 del self._accounts[next(iter(self._accounts))]
             now = self._clock()
             account = _Account(
-                author=Bucket.full(self._limits.author, now), link=Bucket.full(self._limits.link, now)
+                author=Bucket.full(self._limits.author, now),
+                link=Bucket.full(self._limits.link, now),
+                verification=Meter(
+                    per_second=self._limits.verification_us_per_second,
+                    depth=self._limits.verification_burst_us,
+                    level=self._limits.verification_burst_us,
+                    at=now,
+                ),
             )
             self._accounts[peer_id] = account
         return account

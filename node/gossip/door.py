@@ -62,6 +62,10 @@ class Door:
         self.refuse(peer_id, Reason.LINK_OVER_BUDGET)
         return False
 
+    def charge_verification(self, peer_id: PeerId, microseconds: int) -> bool:
+        """Charge what checking a peer's signatures will take; False: whoever asks refuses them unchecked."""
+        return self._budgets.charge_verification(peer_id, microseconds)
+
     def take(self, *, peer_id: PeerId, payload: bytes, path: Path) -> bool:
         """Accept one payload whose sender is proven; False when it was refused (and counted)."""
         if len(payload) > self.max_payload_bytes:

@@ -24,10 +24,14 @@ STRIKES: Mapping[Reason, int] = MappingProxyType(
         Reason.TOO_MANY_STREAMS: 5,
         Reason.LINK_OVER_BUDGET: 1,
         Reason.AUTHOR_OVER_BUDGET: 1,
+        Reason.VERIFICATION_OVER_BUDGET: 1,
+        Reason.EQUIVOCATION: 100,
     }
 )
 """Points of 100 (budgets.Limits.strikes_to_ban). What is absent may befall an honest peer and costs nothing.
 
-A bad BLS signature is the dearest: it costs a pairing to find, and no honest operator sends one; three in a
-row ban. Garbage bans at the fourth time, as a frame cut in half can follow from a crash.
+An operator that is proven to have signed two alerts for one slot is banned at once (`GossipRoom.accuse`): its
+own signatures prove it. Next comes a bad BLS signature: it costs a pairing to find, and no honest operator
+sends one; three in a row ban. Garbage bans at the fourth time, as a frame that is cut in half can follow from
+a crash.
 """

@@ -18,6 +18,7 @@ from consensus.errors import Reason, Refused
 from consensus.operators import OperatorSet
 from consensus.partial import Contribution, PartialCertificate, check_signers, encode_partial, indices_of
 from consensus.types import Digest, Epoch, NetworkId, OperatorIndex, Seconds
+from node.gossip.budgets import LONE_VERIFICATION_US
 from node.gossip.faults import STRIKES
 from node.gossip.forwarder import Forwarder, ForwarderStatistics, Parcel
 from node.gossip.frames import Kind, encode_frame
@@ -107,6 +108,11 @@ class Forwarding:
             self._duplicates += 1
         else:
             self._check(partial)
+            if not self._transport.charge_verification(received.peer_id, LONE_VERIFICATION_US):
+                raise Refused(
+                    Reason.VERIFICATION_OVER_BUDGET,
+                    f"{received.peer_id} has no time left to be checked; wait",
+                )
             try:
                 self._incoming.send_nowait(partial)
             except trio.WouldBlock:

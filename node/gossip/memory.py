@@ -151,6 +151,9 @@ class MemoryTransport:
         self.door.strike(peer_id, points, reason=reason)
         await trio.lowlevel.checkpoint()
 
+    def charge_verification(self, peer_id: PeerId, microseconds: int) -> bool:
+        return self.door.charge_verification(peer_id, microseconds)
+
     def statistics(self) -> TransportStatistics:
         return TransportStatistics(
             registered=len(self.door.registered - {self._peer_id}),

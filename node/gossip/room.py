@@ -28,7 +28,8 @@ from consensus.reconciliation import (
     decode_summary,
     decode_want,
 )
-from consensus.types import Address, Digest, Epoch, NetworkId, Seconds
+from consensus.types import Address, Digest, Epoch, NetworkId, OperatorIndex, Seconds
+from node.gossip.budgets import JOINED_VERIFICATION_US, LONE_VERIFICATION_US
 from node.gossip.faults import STRIKES
 from node.gossip.frames import (
     SPREAD,
@@ -40,6 +41,7 @@ from node.gossip.frames import (
     parse_frame,
 )
 from node.gossip.holdings import Holdings
+from node.gossip.intake import Intake
 from node.gossip.open_attestations import OpenAttestations
 from node.gossip.reconciler import Reconciler, ReconcilerStatistics
 from node.gossip.seen import SeenPayloads
@@ -48,6 +50,8 @@ from node.gossip.transport import Addresses, GossipTransport, PeerId, Received, 
 MAX_SEEN_PAYLOADS = 32_768
 """32 bytes each; 128 of every operator of the largest set."""
 MAX_OPEN = 1_024
+MAX_WAITING = 1_024
+"""An incident's burst of 256 operators, four alerts."""
 FIRST_PAUSE_SECONDS = 3.0
 LONGEST_PAUSE_SECONDS = 30.0
 TICK_SECONDS = 1.0
@@ -97,13 +101,15 @@ class GossipRoom:
     Args:
         transport: carries the bytes (`host.open_host`, or `memory.MemoryNetwork.transport` in tests).
         network_id: attestations for another network are refused.
-        incoming: where members' attestations go. Bounded by its maker; when it is full, a stranger's
-            attestation is refused and counted, and comes again with its next repetition.
+        incoming: where members' attestations go. Bounded by its maker; when it is full they wait here, and
+            when that is full too, one is refused and counted, and comes again with its next repetition.
         now: unix time, by which our own attestations expire.
         first_peers: whom an attestation of ours goes to at first, None for everybody. Everybody is told when
             it is repeated, which it is unless its alert settles before.
         holdings: what peers may compare with and pull; without it nothing is compared.
         jitter: when and whom it is compared with.
+        max_waiting: attestations that wait before `incoming`; beyond, the member with most for its stake
+            gives way.
     """
 
     def __init__(
@@ -116,6 +122,7 @@ class GossipRoom:
         first_peers: Callable[[Attestation], tuple[PeerId, ...] | None] = lambda _attestation: None,
         holdings: Holdings | None = None,
         jitter: random.Random | None = None,
+        max_waiting: int = MAX_WAITING,
     ) -> None:
         self._first_peers = first_peers
         self._transport = transport
@@ -125,6 +132,8 @@ class GossipRoom:
         self._sets: dict[Epoch, OperatorSet] = {}
         self._peers_of: dict[Address, frozenset[str]] = {}
         self._seen = SeenPayloads(MAX_SEEN_PAYLOADS)
+        self._holdings = holdings
+        self._intake = Intake[Attestation](max_waiting)
         self._open = OpenAttestations(
             max_open=MAX_OPEN,
             first_pause_seconds=FIRST_PAUSE_SECONDS,
@@ -175,6 +184,7 @@ class GossipRoom:
             nursery.start_soon(self._repeat_open)
             nursery.start_soon(self._greet_joined)
             nursery.start_soon(self._receive_all)
+            nursery.start_soon(self._feed_tally)
             if self._reconciler is not None:
                 nursery.start_soon(self._reconciler.run)
 
@@ -208,6 +218,8 @@ class GossipRoom:
         points = STRIKES.get(reason, 0)
         payload = _payload_of(attestation)
         sender = self._seen.sender_of(payload)
+        if reason is Reason.EQUIVOCATION and sender not in self._peers_of_signer(attestation):
+            points = 0  # handed over by one that holds other two of the equivocator's
         if points and sender is not None:
             await self._transport.strike(sender, points, reason=reason)
         if not points:
@@ -215,6 +227,16 @@ class GossipRoom:
             self._seen.forget(payload)
             if self._reconciler is not None:
                 self._reconciler.rest(attestation.digest(), compute_signers([attestation.operator_index]))
+
+    async def accuse(self, epoch: Epoch, operators: Iterable[OperatorIndex]) -> None:
+        """Ban operators that are proven to have signed two alerts for one slot."""
+        if epoch not in self._sets:
+            return
+        for index in operators:
+            address = self._sets[epoch].by_index(index).address
+            for peer_id in sorted(self._peers_of[address]):
+                points = STRIKES[Reason.EQUIVOCATION]
+                await self._transport.strike(PeerId(peer_id), points, reason=Reason.EQUIVOCATION)
 
     def statistics(self) -> RoomStatistics:
         return RoomStatistics(
@@ -324,7 +346,7 @@ class GossipRoom:
     async def _take_attestation(self, attestation: Attestation, received: Received) -> None:
         """Hand an attestation on when it is a member's own. Raises Refused."""
         operator = self._check_sender(attestation, received.peer_id)
-        self._hand_on(attestation)
+        self._hand_on(attestation, operator, received.peer_id)
         _log.info(
             "attestation.received",
             digest=attestation.digest(),
@@ -343,8 +365,8 @@ class GossipRoom:
             if payload in self._seen:
                 continue
             self._require_network(attestation)
-            check_membership(attestation, self._sets)
-            self._hand_on(attestation)
+            operator = check_membership(attestation, self._sets)
+            self._hand_on(attestation, operator, sender)
             self._seen.add(payload, sender)
 
     def _check_sender(self, attestation: Attestation, sender: PeerId) -> Operator:
@@ -370,12 +392,30 @@ class GossipRoom:
                 f"this is network {self._network_id.hex()}, came {attestation.alert.network_id.hex()}",
             )
 
-    def _hand_on(self, attestation: Attestation) -> None:
-        try:
-            self._incoming.send_nowait(attestation)
-        except trio.WouldBlock:
-            raise Refused(Reason.INBOX_FULL, "the tally does not keep up; wait for the repetition") from None
+    def _hand_on(self, attestation: Attestation, operator: Operator, sender: PeerId) -> None:
+        """Let it wait for the tally, within its sender's budget and its operator's share. Raises Refused."""
+        is_joined = self._holdings is not None and self._holdings.signers(attestation.digest())
+        cost = JOINED_VERIFICATION_US if is_joined else LONE_VERIFICATION_US
+        if not self._transport.charge_verification(sender, cost):
+            raise Refused(
+                Reason.VERIFICATION_OVER_BUDGET,
+                f"{sender} has no time left to be checked; wait for the repetition",
+            )
+        evicted = self._intake.put_nowait(attestation, member=operator.address, weight=operator.weight)
+        if evicted is attestation:
+            raise Refused(Reason.INBOX_FULL, "the tally does not keep up; wait for the repetition")
+        if evicted is not None:
+            self._refused[Reason.INBOX_FULL] += 1
+            self._seen.forget(_payload_of(evicted))
         self._received += 1
+
+    async def _feed_tally(self) -> None:
+        while True:
+            await self._incoming.send(await self._intake.take())
+
+    def _peers_of_signer(self, attestation: Attestation) -> frozenset[str]:
+        operator = check_membership(attestation, self._sets)
+        return self._peers_of[operator.address]
 
     async def _refuse(self, received: Received, error: Refused, *, points: int) -> None:
         self._refused[error.reason] += 1

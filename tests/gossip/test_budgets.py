@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.gossip.budgets import Budgets, Limits, Rate
+from node.gossip.budgets import LONE_VERIFICATION_US, Budgets, Limits, Rate
 from node.gossip.transport import PeerId
 
 ALICE, BOB = PeerId("alice"), PeerId("bob")
@@ -119,3 +119,51 @@ def test_accounts_are_bounded(budgets: Budgets) -> None:
 def test_limits_that_ban_nobody_are_refused() -> None:
     with pytest.raises(ValueError, match="expected positive strikes_to_ban"):
         Limits(strikes_to_ban=0)
+
+
+def test_time_to_verify_is_charged_before_it_is_spent_and_comes_back(clock: FakeClock) -> None:
+    limits = Limits(verification_us_per_second=1_000, verification_burst_us=10_000)
+    budgets = Budgets(limits, clock)
+    assert [budgets.charge_verification(ALICE, 4_000) for _ in range(3)] == [True, True, False]
+    assert budgets.charge_verification(BOB, 10_000)
+    assert budgets.charge_verification(ALICE, 2_000)
+
+    clock.now += 3
+
+    assert not budgets.charge_verification(ALICE, 3_001)
+    assert budgets.charge_verification(ALICE, 3_000)
+
+
+def test_the_default_burst_lets_an_incident_of_200_alerts_through(clock: FakeClock) -> None:
+    budgets = Budgets(Limits(), clock)
+
+    assert all(budgets.charge_verification(ALICE, LONE_VERIFICATION_US) for _ in range(200))
+
+
+def test_each_further_ban_lasts_twice_as_long_up_to_an_hour(clock: FakeClock) -> None:
+    budgets = Budgets(Limits(), clock)
+    lasted = []
+    for _ in range(7):
+        assert budgets.strike(ALICE, 100)
+        began = clock.now
+        while budgets.is_banned(ALICE):
+            clock.now += 100
+        lasted.append(clock.now - began)
+
+    assert lasted == [300, 600, 1_200, 2_400, 3_600, 3_600, 3_600]
+
+
+def test_a_day_without_a_ban_is_a_pardon_and_leaving_the_set_is_none(clock: FakeClock) -> None:
+    budgets = Budgets(Limits(), clock)
+    budgets.strike(ALICE, 100)
+    clock.now += 400
+    budgets.keep_only([])
+    budgets.strike(ALICE, 100)
+    clock.now += 599
+    assert budgets.is_banned(ALICE)
+
+    clock.now += 86_402
+    budgets.strike(ALICE, 100)
+    clock.now += 300
+
+    assert not budgets.is_banned(ALICE)

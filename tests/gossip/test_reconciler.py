@@ -75,8 +75,11 @@ class Watcher:
             batch = [first]
             while self._incoming.statistics().current_buffer_used:
                 batch.append(self._incoming.receive_nowait())
-            for refused, error in self.tally.add(batch, NOW).refused:
+            outcome = self.tally.add(batch, NOW)
+            for refused, error in outcome.refused:
                 await self.room.blame(refused, error.reason)
+            for evidence in outcome.equivocations:
+                await self.room.accuse(evidence.epoch, evidence.operators)
 
     async def sign(self, alert: Alert) -> None:
         """Our own tally first, then everybody, as in the pipeline."""
