@@ -29,6 +29,7 @@ from node.commands.record import record_command
 from node.commands.rules import backtest as backtest_rules
 from node.commands.series import series_group
 from node.commands.shadow import shadow_command
+from node.commands.status import status_command
 from node.config import Keys, load_config
 
 __all__ = ["EXIT_BROKEN", "EXIT_REFUSED", "EXIT_UNAVAILABLE", "cli", "main"]
@@ -48,6 +49,7 @@ def cli() -> None:
       1. tocsin keys new            three keys and an empty signing journal
       2. tocsin operator register   bond stake, prove possession of the BLS key
       3. tocsin run                 watch, attest, respond
+      4. tocsin status              what it sees, who is heard, what is wrong
 
     \b
     Look around first:
@@ -60,6 +62,7 @@ cli.add_command(record_command)
 cli.add_command(series_group)
 cli.add_command(shadow_command)
 cli.add_command(bridge_command)
+cli.add_command(status_command)
 
 
 @cli.group()

@@ -8,6 +8,7 @@ own (`http_file`, `ws_file`).
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,6 +30,8 @@ MAX_LISTEN_SECONDS = 300.0
 MAX_CONFIRMATIONS = 1_024  # an alert lives for minutes; after it nothing could be sent again anyway
 HTTP_SCHEMES = ("http://", "https://")
 WS_SCHEMES = ("ws://", "wss://")
+DEFAULT_OPERATE_LISTEN = "127.0.0.1:9464"  # loopback: a snapshot is no secret, and nobody else's business
+_HOST_AND_PORT = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-f:]+\]):[0-9]{1,5}", re.ASCII)
 
 
 class LogFormat(StrEnum):
@@ -95,6 +98,13 @@ class SignerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OperateConfig:
+    """Where health, status and metrics are served (`host:port`); None: nowhere."""
+
+    listen: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything one watcher is told."""
 
@@ -102,6 +112,7 @@ class Config:
     network: NetworkConfig
     gossip: GossipConfig
     signer: SignerConfig
+    operate: OperateConfig
     chains: tuple[ChainConfig, ...]
     policies: tuple[Path, ...]
     data_directory: Path
@@ -150,6 +161,10 @@ class _Signer(msgspec.Struct, forbid_unknown_fields=True):
     listen_seconds: float = 5.0
 
 
+class _Operate(msgspec.Struct, forbid_unknown_fields=True):
+    listen: str | None = None
+
+
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     keys: _Keys
     network: _Network
@@ -157,6 +172,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     policies: list[str]
     gossip: _Gossip = msgspec.field(default_factory=_Gossip)
     signer: _Signer = msgspec.field(default_factory=_Signer)
+    operate: _Operate = msgspec.field(default_factory=_Operate)
     data_directory: str = "data"
     log_format: LogFormat = LogFormat.CONSOLE
     rpc_timeout_seconds: float = 4.0
@@ -259,6 +275,7 @@ def _checked(parsed: _File, path: Path) -> Config:
         ),
         gossip=GossipConfig(listen=parsed.gossip.listen, peers=tuple(parsed.gossip.peers)),
         signer=SignerConfig(listen_seconds=_listen_seconds(parsed.signer, path)),
+        operate=OperateConfig(listen=_listen(parsed.operate.listen, path)),
         chains=chains,
         policies=tuple(folder / policy for policy in parsed.policies),
         data_directory=folder / parsed.data_directory,
@@ -275,6 +292,14 @@ def _listen_seconds(signer: _Signer, path: Path) -> float:
             "long as peers need to tell what they hold, and no longer than an incident can wait",
         )
     return signer.listen_seconds
+
+
+def _listen(listen: str | None, path: Path) -> str | None:
+    if listen is not None and not _HOST_AND_PORT.fullmatch(listen):
+        raise _refuse(
+            path, f"has operate.listen {listen[:80]!r}; write host:port, such as {DEFAULT_OPERATE_LISTEN}"
+        )
+    return listen
 
 
 def _chain(chain: _Chain, path: Path) -> ChainConfig:

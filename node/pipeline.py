@@ -56,6 +56,8 @@ from node.observe.view import BlockView
 from node.opened import OpenChain, open_chain
 from node.operate.heads import report_heads
 from node.operate.peers import report_peers
+from node.operate.server import serve_watch
+from node.operate.snapshot import ChainSight, Snapshot, find_standing
 from node.policies import read_policy
 from node.respond.carrier import Carrier
 from node.respond.expiry import Expiry
@@ -126,6 +128,7 @@ async def run_watcher(config: Config) -> None:
             addresses=addresses_by_peer(config.gossip.peers),
             listen_seconds=config.signer.listen_seconds,
             capture_confirmations=config.network.capture_confirmations,
+            listen=config.operate.listen,
         )
 
 
@@ -140,6 +143,7 @@ async def _run_rooms(
     addresses: Mapping[PeerId, Addresses],
     listen_seconds: float,
     capture_confirmations: int,
+    listen: str | None,
 ) -> None:
     """Wire the rooms together: one line an edge."""
     alerts_in, alerts = trio.open_memory_channel[Alert](ALERTS)
@@ -355,6 +359,29 @@ async def _run_rooms(
                 restricted_until=effect.restricted_until,
             )
 
+    began = trio.current_time()
+    sources = {policy.source_chain_id for policy in policies}
+
+    def take_snapshot() -> Snapshot:
+        gossiped = gossip.statistics()
+        return Snapshot(
+            operator=members.me,
+            peer_id=transport.peer_id,
+            uptime_seconds=trio.current_time() - began,
+            chain_time=chain_time(),
+            chains=tuple(_sight(chain, is_source=chain_id in sources) for chain_id, chain in chains.items()),
+            standing=find_standing(
+                members.operator_sets, me=members.me, connected=gossiped.transport.connected
+            ),
+            evaluation=tuple(
+                (chain_id, room.statistics()) for rooms in (prompt, late) for chain_id, room in rooms.items()
+            ),
+            signing=signing.statistics(),
+            gossip=gossiped,
+            tallying=tallying.statistics(),
+            responding=responder.statistics(),
+        )
+
     async with trio.open_nursery() as nursery:
         for chain_id, chain in chains.items():
             views_in, views = trio.open_memory_channel[BlockView](HEADS)
@@ -363,6 +390,8 @@ async def _run_rooms(
         for chain_id, (_, blocks) in judged.items():
             nursery.start_soon(evaluate_late, chain_id, blocks)
             nursery.start_soon(live[chain_id].run)
+        if listen is not None:
+            nursery.start_soon(serve_watch, listen, take_snapshot)
         nursery.start_soon(report_heads, {chain_id: chain.follower for chain_id, chain in chains.items()})
         # windows are measured by chain time: no message before there is one. Only the home chain is waited
         # for, so that another chain's outage does not silence this watcher on all of them
@@ -383,6 +412,17 @@ async def _run_rooms(
         _log.info(
             "watcher.ready", operator=members.me, peer_id=transport.peer_id, epochs=len(members.operator_sets)
         )
+
+
+def _sight(chain: OpenChain, *, is_source: bool) -> ChainSight:
+    return ChainSight(
+        chain_id=chain.config.chain_id,
+        name=chain.config.name,
+        is_source=is_source,
+        heads=chain.follower.statistics(),
+        head_age_seconds=chain.clock.age_seconds,
+        rpc=chain.connection.pool.statistics(),
+    )
 
 
 def _looked_up(policies: tuple[Policy, ...], chain_id: ChainId) -> Iterator[BlockValues]:

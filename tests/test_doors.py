@@ -28,7 +28,6 @@ DOORS: dict[str, set[str]] = {
     "node.attest": {"consensus", "node.store", "node.private_files", "node.nesting"},
     "node.gossip": {"consensus"},
     "node.respond": {"consensus", "node.chain", "node.store"},
-    "node.operate": {"consensus", "node.config", "node.observe", "node.gossip"},  # their statistics()
     # between the rooms: what the pipeline is made of
     "node.trace": {"consensus"},
     "node.bridge": {"consensus", "node.trace"},
@@ -77,6 +76,17 @@ DOORS: dict[str, set[str]] = {
         "node.gossip",
         "node.respond",
         "node.operate",
+    },
+    "node.operate": {  # the statistics() of all
+        "consensus",
+        "node.attest",
+        "node.chain",
+        "node.config",
+        "node.evaluate",
+        "node.gossip",
+        "node.observe",
+        "node.respond",
+        "node.tallying",
     },
     # the doors to the street
     "node.commands": {
@@ -155,14 +165,18 @@ NARROW: dict[tuple[str, str], set[str]] = {
         "node.evaluate.views",
     },
     ("node.keys", "node.gossip"): {"node.gossip.host", "node.gossip.transport"},
-    ("node.operate", "node.gossip"): {"node.gossip.transport"},
+    ("node.operate", "node.attest"): {"node.attest.room"},
+    ("node.operate", "node.chain"): {"node.chain.endpoint", "node.chain.rpc"},
+    ("node.operate", "node.evaluate"): {"node.evaluate.room"},
+    ("node.operate", "node.gossip"): {"node.gossip.room", "node.gossip.transport"},
     ("node.operate", "node.observe"): {"node.observe.heads"},
+    ("node.operate", "node.respond"): {"node.respond.responder"},
 }
 
 # Who may use what of others: the rest may not.
 LIBRARIES: dict[str, set[str]] = {
     "trio": {room for room in DOORS if room not in {"consensus", "node.config", "node.members"}},
-    "httpx": {"node.chain"},
+    "httpx": {"node.chain", "node.operate"},
     "trio_websocket": {"node.observe"},
     "libp2p": {"node.gossip"},
     "multiaddr": {"node.gossip"},
@@ -182,6 +196,9 @@ LIBRARIES: dict[str, set[str]] = {
     "matplotlib": {"node.backtest"},
     "distributed": {"node.backtest"},
     "river": {"node.detect"},
+    "hypercorn": {"node.operate"},
+    "prometheus_client": {"node.operate"},
+    "starlette": {"node.operate"},
 }
 # What would make the same input give other bytes.
 IMPURE = {

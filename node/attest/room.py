@@ -29,7 +29,8 @@ _log = structlog.get_logger("attest")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningStatistics:
-    """Counts since the start, in alerts; `waiting` is how many wait now for the one that is being signed."""
+    """Counts since the start, in alerts. Now: whether an alert waits for the key or its journal, and how many
+    wait behind it."""
 
     signed: int
     skipped: int
@@ -37,6 +38,7 @@ class SigningStatistics:
     orphaned: int
     expired: int
     unavailable: int
+    is_unavailable: bool
     waiting: int
 
 
@@ -84,6 +86,7 @@ class SigningRoom:
         self._alerts: trio.MemoryReceiveChannel[Alert] | None = None
         self._signed = self._skipped = self._refused = 0
         self._orphaned = self._expired = self._unavailable = 0
+        self._is_unavailable = False
 
     def statistics(self) -> SigningStatistics:
         return SigningStatistics(
@@ -93,6 +96,7 @@ class SigningRoom:
             orphaned=self._orphaned,
             expired=self._expired,
             unavailable=self._unavailable,
+            is_unavailable=self._is_unavailable,
             waiting=0 if self._alerts is None else self._alerts.statistics().current_buffer_used,
         )
 
@@ -164,7 +168,12 @@ class SigningRoom:
                 "attestation.skipped", digest=alert.digest(), epoch=alert.epoch, reason=Reason.NOT_A_MEMBER
             )
             return None
-        was_unavailable = False
+        try:
+            return await self._sign_at(index, alert)
+        finally:
+            self._is_unavailable = False
+
+    async def _sign_at(self, index: OperatorIndex, alert: Alert) -> Attestation | None:
         while self._is_wanted(alert):
             try:
                 await self._witness_all()
@@ -183,14 +192,14 @@ class SigningRoom:
                 )
                 return None
             except Unavailable as unavailable:
-                if not was_unavailable:
+                if not self._is_unavailable:
                     self._unavailable += 1
                     waiting = self.statistics().waiting
                     _log.error("signing.unavailable", detail=str(unavailable), waiting=waiting)
-                was_unavailable = True
+                self._is_unavailable = True
                 await trio.sleep(RETRY_SECONDS)
             else:
-                if was_unavailable:
+                if self._is_unavailable:
                     _log.warning("signing.available", digest=alert.digest())
                 self._remember(alert.digest())
                 return attestation

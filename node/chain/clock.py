@@ -9,10 +9,14 @@ from node.chain.types import BlockRef
 
 
 class HeadClock:
-    """The latest head of one chain, and the wait for a later one. Time here is counted in blocks."""
+    """The latest head of one chain, and the wait for a later one. Time here is counted in blocks.
+
+    Only `age_seconds` knows another clock, for people.
+    """
 
     def __init__(self) -> None:
         self._latest: BlockRef | None = None
+        self._came_at: float | None = None
         self._moved = trio.Event()
 
     @property
@@ -20,9 +24,15 @@ class HeadClock:
         """The newest head that was announced, None before the first."""
         return self._latest
 
+    @property
+    def age_seconds(self) -> float | None:
+        """Since the newest head came, by a clock that nobody sets; None before the first."""
+        return None if self._came_at is None else trio.current_time() - self._came_at
+
     def advance(self, head: BlockRef) -> None:
         """Announce a head; a reorganisation may announce a lower one."""
         self._latest = head
+        self._came_at = trio.current_time()
         self._moved.set()
         self._moved = trio.Event()
 

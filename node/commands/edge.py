@@ -15,6 +15,7 @@ from consensus.errors import Refused, TocsinError, Unavailable
 EXIT_REFUSED = 2  # the input is at fault: correct it and try again
 EXIT_UNAVAILABLE = 3  # a source did not answer: try again later
 EXIT_BROKEN = 4  # our own fault
+EXIT_NOT_READY = 5  # a watcher runs and may not be relied on
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of prose.")
 

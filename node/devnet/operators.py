@@ -31,6 +31,8 @@ class Home:
     public_key: PublicKey
     peer_id: PeerId
     port: int
+    looking_port: int
+    """Where it says how it is."""
 
     @property
     def config(self) -> Path:
@@ -47,12 +49,16 @@ class Home:
 
 async def make_homes(directory: Path, count: int) -> tuple[Home, ...]:
     """`count` operators, named w1 and up, with fresh keys under weak passwords."""
+    ports = _free_ports(2 * count)
     return tuple(
-        [await _make_home(directory / f"w{i}", port) for i, port in enumerate(_free_ports(count), start=1)]
+        [
+            await _make_home(directory / f"w{number}", port, looking_port)
+            for number, port, looking_port in zip(range(1, count + 1), ports, ports[count:], strict=False)
+        ]
     )
 
 
-async def _make_home(folder: Path, port: int) -> Home:
+async def _make_home(folder: Path, port: int, looking_port: int) -> Home:
     keys = Keys(
         bls_keystore=folder / "bls.json",
         transaction_keystore=folder / "transaction.json",
@@ -68,6 +74,7 @@ async def _make_home(folder: Path, port: int) -> Home:
         public_key=made.public_key,
         peer_id=made.peer_id,
         port=port,
+        looking_port=looking_port,
     )
 
 
@@ -117,6 +124,9 @@ peers = [{others}]
 
 [signer]
 listen_seconds = {LISTEN_SECONDS}
+
+[operate]
+listen = "127.0.0.1:{home.looking_port}"
 {tables}'''
     )
 

@@ -1,4 +1,4 @@
-"""What an operator sees of a running watcher: logs now, health and metrics as they come.
+"""What an operator sees of a running watcher: logs, health, status and metrics, all read from its statistics.
 
 Nobody imports it but the door.
 """

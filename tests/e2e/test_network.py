@@ -258,6 +258,16 @@ async def test_a_watcher_killed_before_publishing_signs_the_same_in_its_next_lif
         assert [row[1] for row in journal_rows(home)] == [digest], "the row was not durable at the kill"
         assert digests_signed(home.log) == []
         assert not await is_paused(network), "two of four are no quorum"
+        said = await trio.run_process(
+            [sys.executable, "-m", "node", "status", "--json", "--config", str(network.homes[0].config)],
+            capture_stdout=True,
+            check=False,
+            cwd=REPOSITORY,
+        )
+        status = json.loads(said.stdout)
+        assert status["epoch"]["online_bps"] == 5_000
+        assert [problem["code"] for problem in status["problems"]] == ["TOCSIN-PEERS-02"]
+        assert said.returncode == 0, "what two hear is enough for a limit"
 
         # its next life: members tell it of the open alert, and its own view says the same
         await watcher.start()
