@@ -48,8 +48,8 @@ from node.gossip.host import HostConfig, addresses_by_peer, open_host
 from node.gossip.room import GossipRoom, compute_older_topic, compute_topic
 from node.gossip.transport import Addresses, GossipTransport, PeerId, Received
 from node.keys import JOURNAL_FILE, open_keys
-from node.live.detection import JudgedBlock
 from node.live.room import LiveRoom
+from node.live.row import JudgedBlock
 from node.members import Members
 from node.observe.heads import HeadEvent
 from node.observe.view import BlockView

@@ -19,7 +19,8 @@ from node.chain.rpc import RpcPool
 from node.chain.types import BlockRef
 from node.detect.levels import Levels
 from node.detect.new_contract_scores import NewContractScores
-from node.live.detection import DetectionStatistics, JudgedBlock, LiveDetection
+from node.live.detection import DetectionStatistics, LiveDetection
+from node.live.row import JudgedBlock
 from node.observe.ancestry import Ancestry
 from node.observe.traces import TraceReader
 from node.observe.view import BlockView

@@ -18,7 +18,8 @@ from node.detect.learned import Learned, RecordedSpan
 from node.detect.levels import KEPT_BLOCKS, Levels
 from node.detect.watch import Watch
 from node.evaluate.expressions import Undefined
-from node.live.detection import MAX_AHEAD, JudgedBlock, LiveDetection, Standing
+from node.live.detection import LiveDetection
+from node.live.row import MAX_AHEAD, JudgedBlock, Standing
 from node.observe.heads import LONGEST_STRIDE
 from node.trace import TransactionTrace
 from tests.detect.policies import make_policy

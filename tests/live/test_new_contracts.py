@@ -20,8 +20,8 @@ from node.devnet.anvil import running_anvil
 from node.devnet.deployer import open_deployer
 from node.evaluate.expressions import Undefined
 from node.evaluate.lookups import LookedUpSignal
-from node.live.detection import JudgedBlock
 from node.live.room import LiveRoom
+from node.live.row import JudgedBlock
 from node.observe.ancestry import Ancestry
 from node.observe.traces import TraceReader
 from node.observe.view import BlockView

@@ -1,0 +1,284 @@
+"""Keeps numbers that rules look up with their chain: every block after what was learned, without holes.
+
+                     one after the other, never past a hole
+    learned file ─► block, block, block … head ─► a number a block, by its hash ─► rules
+                     └── catching up ───┘    └── as they come, reorgs taken back
+
+The number of a block depends on every block since the file. So a block that cannot be read is not passed
+over: what comes after it waits, unknown, and it is asked for again with each head until it is there. Whatever
+ends the row for good, such as a reorg below what is kept, is answered by beginning again at the file, where
+the chain is still near enough; where it is not, a finding says what is not covered.
+
+What is read of a block and what is made of it is said by those that are such rows (`detection.py`,
+`series.py`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from typing import ClassVar, Final, Generic, TypeVar
+
+import structlog
+import trio
+
+from consensus.errors import Unavailable
+from consensus.types import BlockHash, BlockNumber
+from node.chain.reader import ChainReader
+from node.chain.types import BlockRef
+from node.observe.heads import MAX_BRANCH, HeadEvent, HeadFollower, HeadKind
+
+POLL_SECONDS: Final = 5.0  # beneath `wake`, which every head calls
+MAX_CATCH_UP: Final = 50_400  # blocks, a week at 12 seconds; what was learned earlier is to be learned anew
+STRIDE: Final = 16  # blocks that are read at once
+MAX_AHEAD: Final = MAX_BRANCH  # blocks that wait to be read; no more are asked for beyond that
+PROGRESS_BLOCKS: Final = 1_000
+
+Item = TypeVar("Item")
+
+
+class Standing(StrEnum):
+    """How a row stands to its chain."""
+
+    STARTING = "starting"
+    LEARNING = "learning"
+    CATCHING_UP = "catching_up"
+    LIVE = "live"
+    WAITING = "waiting"
+    """A block cannot be read; nothing is known from it on."""
+    LOST = "lost"
+    """What was learned does not lead to this chain's head; learn anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedBlock:
+    """A block whose number is known now."""
+
+    ref: BlockRef
+    is_live: bool
+    """It came while the watcher ran; else it is one of those that were caught up with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where what was learned ends."""
+
+    until_block: BlockNumber
+    until_hash: BlockHash | None
+    """None: whatever block has that number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hole:
+    """A block that cannot be read for now, and why; for people."""
+
+    said: str
+
+
+class RowBrokenError(Exception):
+    """Blocks that were taken in do not lead to the chain's head any more; never leaves this room."""
+
+
+class LiveRow(ABC, Generic[Item]):
+    """Reads an `Item` of each block and makes a number of it, until it is cancelled."""
+
+    topic: ClassVar[str]
+    """What its lines in the log begin with."""
+
+    def __init__(
+        self,
+        reader: ChainReader,
+        judged: Callable[[JudgedBlock], Awaitable[None]],
+        *,
+        origin: Origin | None,
+        told: Mapping[str, object],
+        poll_seconds: float,
+        max_catch_up: int,
+    ) -> None:
+        """`judged` is told of every block, and again of one that the chain left and came back to; without an
+        `origin` the row begins at the head. Lines in the log bear what is `told`."""
+        self._reader = reader
+        self._judged = judged
+        self._origin = origin
+        self._told = told
+        self._poll_seconds = poll_seconds
+        self._max_catch_up = max_catch_up
+        self._log = structlog.get_logger(self.topic)
+        self._awake = trio.Event()
+        self._live_from: BlockNumber | None = None
+        self._told_until = BlockNumber(0)  # where the row began anew: up to there only new blocks are told
+        self._standing = Standing.STARTING
+        self._head: BlockRef | None = None
+        self._ahead: deque[HeadEvent] = deque()
+        self._blocks = self._gaps = self._restarts = 0
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Begin anew where what was learned ends, or at nothing."""
+
+    @abstractmethod
+    async def _read(self, ref: BlockRef) -> Item | Hole:
+        """What there is to read of a block."""
+
+    @abstractmethod
+    def _take(self, event: HeadEvent, item: Item) -> bool | None:
+        """Make a number of the next block. Whether the block is new; None where it was learned from. Raises
+        `RowBrokenError`."""
+
+    @abstractmethod
+    def _learning(self) -> str | None:
+        """How much is still learned before anything is judged; None once that is over."""
+
+    def wake(self) -> None:
+        """A head has come."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Keep up with the chain; begin again at what was learned wherever the row breaks."""
+        while True:
+            start = await self._find_start()
+            if start is None:
+                await trio.sleep_forever()  # the finding says what to do; the other rules go on
+            self._head = start
+            self._begin()
+            await self._follow(start)
+            self._told_until = BlockNumber(max(self._told_until, self._head.number))
+            self._restarts += 1
+
+    async def _find_start(self) -> BlockRef | None:
+        """The last block that is dealt with already; None where the chain cannot be reached from there."""
+        while True:
+            try:
+                newest = await self._reader.latest()
+                if self._live_from is None:
+                    self._live_from = newest.number
+                if self._origin is None:
+                    return await self._reader.block_by_hash(newest.parent_hash) if newest.number else newest
+                return await self._find_learned(newest, self._origin)
+            except Unavailable as error:
+                self._stand(Standing.WAITING, f"the chain cannot be read: {error}")
+                await self._pause()
+
+    async def _find_learned(self, newest: BlockRef, origin: Origin) -> BlockRef | None:
+        until = origin.until_block
+        if newest.number - until > self._max_catch_up:
+            self._stand(
+                Standing.LOST,
+                f"what was learned ends at block {until}, {newest.number - until} blocks before the newest, "
+                f"and {self._max_catch_up} are caught up with; learn anew from a recording that ends later",
+            )
+            return None
+        start = await self._reader.block_by_number(until)
+        if origin.until_hash not in (None, start.hash):
+            self._stand(
+                Standing.LOST,
+                f"block {until} is not the one up to which was learned: the recording is of a branch that "
+                "the chain left, or of another chain; record settled blocks, and learn anew",
+            )
+            return None
+        if newest.number > until:
+            self._stand(Standing.CATCHING_UP, f"from block {until + 1} to {newest.number}")
+        return start
+
+    async def _follow(self, start: BlockRef) -> None:
+        """Take block after block, until the row breaks."""
+        follower = HeadFollower(
+            self._reader, poll_seconds=self._poll_seconds, max_catch_up=self._max_catch_up
+        )
+        follower.begin_after(start)
+        self._ahead.clear()
+        try:
+            while True:
+                events = await self._advance(follower)
+                has_taken = await self._take_all()
+                if not events and not has_taken:
+                    await self._pause()
+        except RowBrokenError:
+            return
+
+    async def _advance(self, follower: HeadFollower) -> list[HeadEvent]:
+        """What came since, put behind what waits already; nothing where too few endpoints answer."""
+        ahead = self._ahead
+        try:
+            if len(ahead) >= MAX_AHEAD:
+                if await self._reader.block_by_number(ahead[0].ref.number) != ahead[0].ref:
+                    raise RowBrokenError
+                return []
+            events = await follower.advance()
+        except Unavailable:
+            return []
+        for event in events:
+            if event.kind is HeadKind.RESUMED:
+                raise RowBrokenError
+            while ahead and ahead[-1].ref.number >= event.ref.number:
+                ahead.pop()
+            ahead.append(event)
+        return events
+
+    async def _take_all(self) -> bool:
+        """Take what waits, up to the first block that cannot be read. Whether any could be taken."""
+        has_taken = False
+        while self._ahead:
+            refs = [event.ref for event in islice(self._ahead, STRIDE)]
+            for item in await self._read_all(refs):
+                if isinstance(item, Hole):
+                    self._gaps += self._standing is not Standing.WAITING
+                    self._stand(Standing.WAITING, f"{item.said}; the blocks after it wait for it")
+                    return has_taken
+                await self._take_one(self._ahead.popleft(), item)
+                has_taken = True
+        return has_taken
+
+    async def _read_all(self, refs: Sequence[BlockRef]) -> list[Item | Hole]:
+        seen: dict[BlockRef, Item | Hole] = {}
+
+        async def read(ref: BlockRef) -> None:
+            seen[ref] = await self._read(ref)
+
+        async with trio.open_nursery() as nursery:
+            for ref in refs:
+                nursery.start_soon(read, ref)
+        return [seen[ref] for ref in refs]
+
+    async def _take_one(self, event: HeadEvent, item: Item) -> None:
+        ref = event.ref
+        is_new = self._take(event, item)
+        self._head, self._blocks = ref, self._blocks + 1
+        is_live = self._live_from is not None and ref.number >= self._live_from
+        self._tell_standing(ref, is_live=is_live)
+        if is_new is not None and (is_new or ref.number > self._told_until):
+            await self._judged(JudgedBlock(ref=ref, is_live=is_live))
+
+    async def _pause(self) -> None:
+        with trio.move_on_after(self._poll_seconds):
+            await self._awake.wait()
+        self._awake = trio.Event()
+
+    def _stand(self, standing: Standing, detail: str) -> None:
+        """Say how it stands, once until that changes."""
+        if standing is self._standing:
+            return
+        self._standing = standing
+        is_well = standing in (Standing.LIVE, Standing.LEARNING, Standing.CATCHING_UP)
+        say = self._log.info if is_well else self._log.warning
+        say(f"{self.topic}.{standing.value}", **self._told, detail=detail)
+
+    def _tell_standing(self, ref: BlockRef, *, is_live: bool) -> None:
+        learning = self._learning()
+        if learning is not None:
+            self._stand(Standing.LEARNING, learning)
+        elif is_live:
+            self._stand(Standing.LIVE, f"every block from {ref.number} on is judged")
+        else:
+            self._stand(Standing.CATCHING_UP, f"from block {ref.number} on")
+            if ref.number % PROGRESS_BLOCKS == 0:
+                self._log.info(
+                    f"{self.topic}.progress",
+                    **self._told,
+                    block_number=ref.number,
+                    until_block=self._live_from,
+                )
