@@ -15,6 +15,7 @@ from node.config import ChainConfig
 
 WEI_PER_GWEI = 10**9
 REPLACE_AFTER_SECONDS = 15.0  # a block and a bit on the slowest of the chains in use
+TRACE_TIMEOUT_SECONDS = 30.0  # of one answer; a block's calls take a node longer than a balance
 GIVE_UP_AFTER_SECONDS = 300.0  # shorter than any policy's ttl that is worth its name
 
 
@@ -23,6 +24,8 @@ class ChainConnection:
     """How one chain is read and written to."""
 
     pool: RpcPool
+    tracing: RpcPool
+    """The same endpoints for answers that take long: what waits there, or fails, holds up no other read."""
     reader: ChainReader
     sender: TransactionSender
 
@@ -37,9 +40,15 @@ async def open_connection(
         replace_after_seconds=REPLACE_AFTER_SECONDS,
         give_up_after_seconds=GIVE_UP_AFTER_SECONDS,
     )
-    async with open_pool(
-        config.chain_id, config.endpoints, agreement=config.agreement, timeout_seconds=timeout_seconds
-    ) as pool:
+    chain_id, endpoints, agreement = config.chain_id, config.endpoints, config.agreement
+    patient_seconds = max(timeout_seconds, TRACE_TIMEOUT_SECONDS)
+    async with (
+        open_pool(chain_id, endpoints, agreement=agreement, timeout_seconds=timeout_seconds) as pool,
+        open_pool(chain_id, endpoints, agreement=agreement, timeout_seconds=patient_seconds) as tracing,
+    ):
         yield ChainConnection(
-            pool=pool, reader=ChainReader(pool), sender=TransactionSender(pool, account, fees)
+            pool=pool,
+            tracing=tracing,
+            reader=ChainReader(pool),
+            sender=TransactionSender(pool, account, fees),
         )

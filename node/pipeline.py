@@ -174,7 +174,7 @@ async def _run_rooms(
     live = {
         chain_id: LiveRoom(
             values=_looked_up(policies, chain_id),
-            pool=chains[chain_id].connection.pool,
+            pool=chains[chain_id].connection.tracing,
             ancestry=chains[chain_id].follower.ancestry,
             judged=judged_in,
             is_ready=late[chain_id].is_ready,
