@@ -7,11 +7,12 @@ NODES ?= 7
 WORKERS ?= 3
 INCIDENT ?=
 SEED ?= 1
+MINUTES ?= 5
 TRACES ?= 100000
 PROOFS ?= "suite prove" "suite release" static symbolic "symbolic --mutants" coverage mutate
 OUT ?= .demo
 
-.PHONY: help setup contracts demo test compiled-tests test-python test-contracts check bench bench-detect bench-network bench-gas model prove setup-prove wheel package lock clean
+.PHONY: help setup contracts demo test compiled-tests test-python test-contracts check bench bench-detect bench-network bench-gas chaos model prove setup-prove wheel package lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s'|'
@@ -67,6 +68,9 @@ bench-gas: contracts ## gas of whole transactions, as JSON lines
 	@python -m tests.bench.gas
 	@python -m tests.bench.paged
 	@python -m tests.bench.ceilings
+
+chaos: contracts ## seeded faults and attack against a network of processes, judged [NODES=7] [SEED=1] [MINUTES=5]
+	@python -m tests.chaos --nodes $(NODES) --seed $(SEED) --minutes $(MINUTES)
 
 model: setup ## the models of signing and counting in the simulator, as JSON lines [TRACES=100000] [SEED=1]
 	@python -m tests.model.simulator --traces $(TRACES) --seed $(SEED)

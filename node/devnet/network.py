@@ -39,6 +39,7 @@ READY_SECONDS_EACH = 20  # of CPU, mostly imports and handshakes, and never fewe
 SAID_BOUND = 4_096
 
 P = TypeVar("P")
+Chains = tuple[tuple[str, Anvil], ...]
 
 
 class Conduct(StrEnum):
@@ -47,6 +48,14 @@ class Conduct(StrEnum):
     HONEST = "honest"
     SILENT = "silent"
     FLOOD = "flood"
+    EQUIVOCATE = "equivocate"
+    SPLIT = "split"
+    REPLAY = "replay"
+    GARBAGE = "garbage"
+
+
+MAY_BE_BANNED = frozenset({Conduct.FLOOD, Conduct.REPLAY, Conduct.GARBAGE})
+"""Whose peers may have cut them off before anybody has counted them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +84,7 @@ class LocalNetwork(Generic[P]):
     conduct: dict[str, Conduct]
     watchers: dict[str, WatcherProcess]
     said: trio.MemoryReceiveChannel[Said]
-    chains: tuple[tuple[str, Anvil], ...] = field(default=())
+    chains: Chains = field(default=())
 
     @property
     def honest(self) -> tuple[str, ...]:
@@ -94,11 +103,13 @@ async def local_network(
     genesis: Path | None = None,
     timestamp: int | None = None,
     step: Callable[[str], None] = lambda _: None,
+    arrange: Callable[[tuple[Home, ...], Chains], Awaitable[None]] | None = None,
 ) -> AsyncIterator[LocalNetwork[P]]:
     """Bring everything up, wait until every watcher is connected to all others, end it all with the block.
 
     `deploy` puts protocols on the ground and returns them with their policy file. `genesis` and `timestamp`
-    are for a recorded state: the second chain lives in the same time. `directory` is emptied first.
+    are for a recorded state: the second chain lives in the same time. `arrange` has the last word on every
+    operator's folder before the watchers start. `directory` is emptied first.
     """
     _empty(directory)
     async with AsyncExitStack() as stack:
@@ -127,6 +138,8 @@ async def local_network(
                 registry=ground.registry,
                 policies=[policy],
             )
+        if arrange is not None:
+            await arrange(homes, chains)
         await _settle_into_one_second_blocks(home, away)
 
         step(f"starting {len(conduct)} watchers, each a process with its own keys, database and connections")
@@ -237,8 +250,7 @@ async def _wait_connected(network: LocalNetwork[P]) -> None:
     """
     ready: set[str] = set()
     connected: dict[str, int] = {}
-    # a flooder may be banned before anybody has counted it
-    others = len(network.watchers) - 1 - list(network.conduct.values()).count(Conduct.FLOOD)
+    others = len(network.watchers) - 1 - sum(how in MAY_BE_BANNED for how in network.conduct.values())
     patience_seconds = READY_SECONDS_EACH * len(network.watchers)
     with trio.move_on_after(patience_seconds):
         async for said in network.said:

@@ -55,11 +55,20 @@ class WatcherProcess:
         """Where its lines are."""
         return self._log
 
-    async def start(self) -> None:
-        """Start it; the log file is appended to, so that a restart keeps the history."""
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    async def start(self, *, under: tuple[str, ...] = ()) -> None:
+        """Start it; the log file is appended to, so that a restart keeps the history.
+
+        `under` is a module with its arguments that runs this one in circumstances of its own making.
+        """
+        python, m, *rest = self._command
         with self._log.open("ab") as sink:
             self._process = await trio.lowlevel.open_process(
-                self._command, stdout=sink, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+                [python, m, *under, *rest], stdout=sink, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
             )
         self._is_told_to_end = False  # only now: until then `follow` looks at the life before
 
@@ -76,6 +85,15 @@ class WatcherProcess:
             if process.poll() is None:
                 process.kill()
                 await process.wait()
+
+    def allow_end(self) -> None:
+        """It may end by itself from here until its next start: that is what is being tried."""
+        self._is_told_to_end = True
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, where it runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
 
     async def kill(self) -> None:
         """SIGKILL: what a power cut looks like to the journal."""

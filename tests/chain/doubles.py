@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from consensus.types import ChainId
 from node.chain.rpc import RpcPool, open_pool
 from node.chain.types import Endpoint
 from node.devnet.anvil import Anvil
+from node.devnet.operators import Home
 
 TIMEOUT_SECONDS = 5.0
 Lie = Callable[[str, list[Any], dict[str, Any]], dict[str, Any]]
@@ -38,6 +39,7 @@ class EndpointDouble:
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.body: bytes | None = None
+        self.delay_seconds = 0.0
         self.hangs = False
         self.is_down = False
         self.asked: Counter[str] = Counter()
@@ -87,6 +89,7 @@ class EndpointDouble:
         self._asked_again = trio.Event()
         if self.hangs:
             await self._released.wait()
+        await trio.sleep(self.delay_seconds)
         if self.status is not None:
             return _response(connection, self.status, b"{}", self.headers)
         if self.body is not None:
@@ -130,13 +133,20 @@ def _response(connection: h11.Connection, status: int, content: bytes, headers: 
 async def doubles(anvil: Anvil, *names: str) -> AsyncIterator[tuple[EndpointDouble, ...]]:
     """One endpoint for each name, all before the same chain."""
     async with httpx.AsyncClient(timeout=None, trust_env=False) as http, trio.open_nursery() as nursery:
-        made = tuple(EndpointDouble(name, anvil.http, http) for name in names)
-        for double in made:
-            (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-            double.port = listener.socket.getsockname()[1]
-            nursery.start_soon(trio.serve_listeners, double.serve, [listener])
-        yield made
+        yield await start_doubles(nursery, http, anvil, *names)
         nursery.cancel_scope.cancel()
+
+
+async def start_doubles(
+    nursery: trio.Nursery, http: httpx.AsyncClient, anvil: Anvil, *names: str
+) -> tuple[EndpointDouble, ...]:
+    """The same in a nursery of the caller's, for who learns of the chain only within another block."""
+    made = tuple(EndpointDouble(name, anvil.http, http) for name in names)
+    for double in made:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        double.port = listener.socket.getsockname()[1]
+        nursery.start_soon(trio.serve_listeners, double.serve, [listener])
+    return made
 
 
 @asynccontextmanager
@@ -212,3 +222,13 @@ async def websocket_double() -> AsyncIterator[WebsocketDouble]:
         double.port = server.port
         yield double
         nursery.cancel_scope.cancel()
+
+
+def give_endpoints(home: Home, endpoints: Sequence[EndpointDouble]) -> None:
+    """Let the watcher read chain one through these, of which two must agree."""
+    before, rest = home.config.read_text().split("agreement = 1\n", 1)
+    after = rest[rest.index("\n[[chains]]") :]
+    tables = "".join(
+        f'[[chains.endpoints]]\nname = "{each.name}"\nhttp = "{each.endpoint.http}"\n' for each in endpoints
+    )
+    home.config.write_text(f"{before}agreement = 2\n{tables}{after}")

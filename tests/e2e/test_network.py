@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from node.devnet.network import Conduct, LocalNetwork, local_network
 from node.devnet.operators import Home
 from node.keys import JOURNAL_FILE
 from tests.bench.tripwire import PAUSE, Tripwire, deploy_tripwire
-from tests.chain.doubles import EndpointDouble, Lie, doubles
+from tests.chain.doubles import Lie, doubles, give_endpoints
 from tests.e2e.dying_watcher import POINTS
 from tests.e2e.ear import PATIENCE_SECONDS, Ear
 
@@ -157,16 +157,6 @@ def about_blocks(value: int) -> Lie:
 
 def honest(_method: str, _params: list[Any], response: dict[str, Any]) -> dict[str, Any]:
     return response
-
-
-def give_endpoints(home: Home, endpoints: Sequence[EndpointDouble]) -> None:
-    """Let the watcher read chain one through these, of which two must agree."""
-    before, rest = home.config.read_text().split("agreement = 1\n", 1)
-    after = rest[rest.index("\n[[chains]]") :]
-    tables = "".join(
-        f'[[chains.endpoints]]\nname = "{each.name}"\nhttp = "{each.endpoint.http}"\n' for each in endpoints
-    )
-    home.config.write_text(f"{before}agreement = 2\n{tables}{after}")
 
 
 async def test_a_watcher_signs_with_one_lying_endpoint_and_with_two_neither_signs_nor_dies(

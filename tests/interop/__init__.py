@@ -1,0 +1,1 @@
+"""A libp2p and a BLS library of another make, against ours."""
