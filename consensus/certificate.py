@@ -256,6 +256,35 @@ def verify_certificate(
     return signed, total
 
 
+def recover_certificate(data: bytes, alert: Alert, operator_set: OperatorSet) -> Certificate:
+    """The certificate over `alert` in calldata that somebody delivered: who signed, and that they did.
+
+    Raises Refused as `decode_certificate` and `verify_certificate` do; any weight above none will do.
+    """
+    _require_set(alert, operator_set)
+    signed, total = verify_certificate(
+        data,
+        digest=alert.digest(),
+        epoch=alert.epoch,
+        header_hash=alert.header_hash,
+        threshold_bps=Bps(0),
+    )
+    proof = decode_certificate(data)
+    listed = {OperatorIndex(entry.index) for entry in proof.entries}
+    everybody = {operator.index for operator in operator_set.operators}
+    present, absent = _part(operator_set, listed if proof.mode is EntryMode.SIGNERS else everybody - listed)
+    return Certificate(
+        alert=alert,
+        header=operator_set.header(),
+        leaves=operator_set.leaves(),
+        absent=absent,
+        present=present,
+        signature=proof.signature,
+        signed_weight=signed,
+        total_weight=total,
+    )
+
+
 def measure(proof: CertificateProof) -> tuple[Weight, Weight]:
     """The signed and the total weight. Raises Refused where an entry is not the header's."""
     _require_leaves(proof)

@@ -26,6 +26,7 @@ from node.commands.edge import (
 from node.commands.journal import journal_command
 from node.commands.policy import check, schema
 from node.commands.record import record_command
+from node.commands.relay import keys_relay_command, relay_command
 from node.commands.rules import backtest as backtest_rules
 from node.commands.series import series_group
 from node.commands.shadow import shadow_command
@@ -59,6 +60,7 @@ def cli() -> None:
 
 cli.add_command(journal_command)
 cli.add_command(record_command)
+cli.add_command(relay_command)
 cli.add_command(series_group)
 cli.add_command(shadow_command)
 cli.add_command(bridge_command)
@@ -68,6 +70,9 @@ cli.add_command(status_command)
 @cli.group()
 def keys() -> None:
     """Make and look after an operator's keys."""
+
+
+keys.add_command(keys_relay_command)
 
 
 @keys.command("new")

@@ -120,6 +120,19 @@ class Config:
     rpc_timeout_seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayConfig:
+    """Everything one relay is told: a watcher's configuration without the keys that sign and speak."""
+
+    transaction_keystore: Path
+    password_file: Path
+    network: NetworkConfig
+    chains: tuple[ChainConfig, ...]
+    policies: tuple[Path, ...]
+    log_format: LogFormat
+    rpc_timeout_seconds: float
+
+
 class _Keys(msgspec.Struct, forbid_unknown_fields=True):
     bls_keystore: str
     transaction_keystore: str
@@ -178,6 +191,20 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     rpc_timeout_seconds: float = 4.0
 
 
+class _RelayKeys(msgspec.Struct, forbid_unknown_fields=True):
+    transaction_keystore: str
+    password_file: str
+
+
+class _RelayFile(msgspec.Struct, forbid_unknown_fields=True):
+    keys: _RelayKeys
+    network: _Network
+    chains: list[_Chain]
+    policies: list[str]
+    log_format: LogFormat = LogFormat.CONSOLE
+    rpc_timeout_seconds: float = 4.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
     """What there is to know of the chains alone: enough to look on, without keys."""
@@ -217,6 +244,23 @@ def load_config(path: Path) -> Config:
     return _checked(_parse(path, _File), path)
 
 
+def load_relay_config(path: Path) -> RelayConfig:
+    """The `RelayConfig` in the TOML file at `path`. Raises `Refused(BAD_CONFIG)` as `load_config` does."""
+    parsed = _parse(path, _RelayFile)
+    folder = path.resolve().parent
+    _require_timeout(parsed.rpc_timeout_seconds, path)
+    chains = _chains(parsed.chains, path)
+    return RelayConfig(
+        transaction_keystore=folder / parsed.keys.transaction_keystore,
+        password_file=folder / parsed.keys.password_file,
+        network=_network(parsed.network, chains, path),
+        chains=chains,
+        policies=_policies(parsed.policies, path),
+        log_format=parsed.log_format,
+        rpc_timeout_seconds=parsed.rpc_timeout_seconds,
+    )
+
+
 def _parse(path: Path, shape: type[T]) -> T:
     try:
         raw = path.read_bytes()
@@ -237,29 +281,46 @@ def _require_timeout(seconds: float, path: Path) -> None:
         raise _refuse(path, f"has rpc_timeout_seconds {seconds}; write how long one answer may take")
 
 
-def _checked(parsed: _File, path: Path) -> Config:
-    folder = path.resolve().parent
-    chains = tuple(_chain(chain, path) for chain in parsed.chains)
+def _chains(parsed: list[_Chain], path: Path) -> tuple[ChainConfig, ...]:
+    chains = tuple(_chain(chain, path) for chain in parsed)
     chain_ids = [chain.chain_id for chain in chains]
     if len(set(chain_ids)) != len(chain_ids):
         raise _refuse(path, f"names a chain twice: {sorted(chain_ids)}; keep one [[chains]] table for each")
-    if parsed.network.home_chain not in chain_ids:
+    return chains
+
+
+def _network(parsed: _Network, chains: tuple[ChainConfig, ...], path: Path) -> NetworkConfig:
+    chain_ids = [chain.chain_id for chain in chains]
+    if parsed.home_chain not in chain_ids:
         raise _refuse(
             path,
-            f"has network.home_chain {parsed.network.home_chain}, which is none of the chains "
+            f"has network.home_chain {parsed.home_chain}, which is none of the chains "
             f"{sorted(chain_ids)}; add a [[chains]] table for it: the operator set is read there",
         )
-    if not is_checksum_address(parsed.network.registry):
-        raise _refuse(
-            path, f"network.registry must be a checksummed address, got {parsed.network.registry!r}"
-        )
-    if parsed.network.activation_delay_seconds < 0:
+    if not is_checksum_address(parsed.registry):
+        raise _refuse(path, f"network.registry must be a checksummed address, got {parsed.registry!r}")
+    if parsed.activation_delay_seconds < 0:
         raise _refuse(path, "has a negative network.activation_delay_seconds; 0 is at once")
-    if parsed.network.capture_confirmations < 0:
+    if parsed.capture_confirmations < 0:
         raise _refuse(path, "has a negative network.capture_confirmations; write how deep a capture must be")
-    _require_timeout(parsed.rpc_timeout_seconds, path)
-    if not parsed.policies:
+    return NetworkConfig(
+        home_chain=ChainId(parsed.home_chain),
+        registry=Address(parsed.registry),
+        activation_delay_seconds=parsed.activation_delay_seconds,
+        capture_confirmations=parsed.capture_confirmations,
+    )
+
+
+def _policies(parsed: list[str], path: Path) -> tuple[Path, ...]:
+    if not parsed:
         raise _refuse(path, "names no policy; without one there is nothing to watch")
+    return tuple(path.resolve().parent / policy for policy in parsed)
+
+
+def _checked(parsed: _File, path: Path) -> Config:
+    folder = path.resolve().parent
+    _require_timeout(parsed.rpc_timeout_seconds, path)
+    chains = _chains(parsed.chains, path)
     return Config(
         keys=Keys(
             bls_keystore=folder / parsed.keys.bls_keystore,
@@ -267,17 +328,12 @@ def _checked(parsed: _File, path: Path) -> Config:
             p2p_keystore=folder / parsed.keys.p2p_keystore,
             password_file=folder / parsed.keys.password_file,
         ),
-        network=NetworkConfig(
-            home_chain=ChainId(parsed.network.home_chain),
-            registry=Address(parsed.network.registry),
-            activation_delay_seconds=parsed.network.activation_delay_seconds,
-            capture_confirmations=parsed.network.capture_confirmations,
-        ),
+        network=_network(parsed.network, chains, path),
         gossip=GossipConfig(listen=parsed.gossip.listen, peers=tuple(parsed.gossip.peers)),
         signer=SignerConfig(listen_seconds=_listen_seconds(parsed.signer, path)),
         operate=OperateConfig(listen=_listen(parsed.operate.listen, path)),
         chains=chains,
-        policies=tuple(folder / policy for policy in parsed.policies),
+        policies=_policies(parsed.policies, path),
         data_directory=folder / parsed.data_directory,
         log_format=parsed.log_format,
         rpc_timeout_seconds=parsed.rpc_timeout_seconds,

@@ -61,6 +61,22 @@ async def open_keys(keys: Keys) -> OpenKeys:
     return await trio.to_thread.run_sync(_open, keys)
 
 
+async def open_account(keystore: Path, password_file: Path) -> LocalAccount:
+    """The account alone that pays, for who signs nothing else. Takes a second: scrypt. Raises `Refused`."""
+    return await trio.to_thread.run_sync(
+        lambda: load_transaction_keystore(keystore, read_password(password_file))
+    )
+
+
+async def make_account(
+    keystore: Path, password_file: Path, *, work_factor: int = SCRYPT_WORK_FACTOR
+) -> Address:
+    """Make such an account. Raises `Refused` (STORE_EXISTS) rather than overwrite one."""
+    return await trio.to_thread.run_sync(
+        lambda: create_transaction_keystore(keystore, read_password(password_file), work_factor=work_factor)
+    )
+
+
 def _open(keys: Keys) -> OpenKeys:
     password = read_password(keys.password_file)
     return OpenKeys(

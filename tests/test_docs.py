@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from node.config import load_config
+from node.config import load_config, load_relay_config
 from node.evaluate.policy import parse_policy
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -83,6 +84,9 @@ def test_every_make_target_that_is_named_exists() -> None:
 def test_every_configuration_in_the_pages_loads(tmp_path: Path) -> None:
     configurations = dict(blocks("toml"))
     assert {"README.md", "docs/operators.md"} <= set(configurations)
+    relay = tmp_path / "relay.toml"
+    relay.write_text(textwrap.dedent(configurations.pop("docs/relay.md")))
+    assert [chain.name for chain in load_relay_config(relay).chains] == ["mainnet", "optimism"]
 
     for page, text in configurations.items():
         for file in FILE_KEY.findall(text):

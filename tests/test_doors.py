@@ -58,6 +58,18 @@ DOORS: dict[str, set[str]] = {
         "node.observe",
         "node.respond",
     },
+    "node.relay": {
+        "consensus",
+        "node.config",
+        "node.opened",
+        "node.keys",
+        "node.members",
+        "node.chain",
+        "node.observe",
+        "node.policies",
+        "node.respond",
+        "node.operate",
+    },
     "node.shutdown": set(),
     "node.pipeline": {
         "consensus",
@@ -102,6 +114,8 @@ DOORS: dict[str, set[str]] = {
         "node.live",
         "node.policies",
         "node.shadow",
+        "node.keys",
+        "node.relay",
         "node.shutdown",
     },
     "node.cli": {

@@ -106,14 +106,19 @@ class Carrier:
 
     async def look(self, chain_id: ChainId, head: BlockRef) -> bool:
         """Bring the chain's verifiers as far as goes at this head; whether all have the newest epoch."""
+        try:
+            charges = await self._charges_of(chain_id)
+        except (Refused, Unavailable) as error:
+            _log.warning("verifiers.unread", chain_id=chain_id, detail=str(error))
+            return False
+        return all([await self._look_after(chain_id, charge, head) for charge in charges])
+
+    async def _charges_of(self, chain_id: ChainId) -> tuple[_Charge, ...]:
+        """A chain's verifiers, looked up once. Raises what looking raises."""
         if chain_id not in self._charges:
-            try:
-                verifiers = await self._chains[chain_id].verifiers()
-            except (Refused, Unavailable) as error:
-                _log.warning("verifiers.unread", chain_id=chain_id, detail=str(error))
-                return False
+            verifiers = await self._chains[chain_id].verifiers()
             self._charges[chain_id] = tuple(_Charge(verifier) for verifier in verifiers)
-        return all([await self._look_after(chain_id, charge, head) for charge in self._charges[chain_id]])
+        return self._charges[chain_id]
 
     async def _look_after(self, chain_id: ChainId, charge: _Charge, head: BlockRef) -> bool:
         log = _log.bind(chain_id=chain_id, verifier=charge.verifier.address)
@@ -178,20 +183,17 @@ class Carrier:
 
     async def _find(self, epoch: Epoch, wanted_by: VerifierPort) -> HandoverProof | None:
         """The handover as another verifier got it; an unreachable chain is passed over."""
-        for chain_id, charges in self._charges.items():
-            for charge in charges:
-                if charge.verifier is wanted_by:
-                    continue
-                try:
-                    if (await charge.verifier.installed()).epoch <= epoch:
-                        continue
-                    proof = await charge.verifier.find_proof(epoch)
-                except (Refused, Unavailable) as error:
-                    _log.warning("handover.unread", chain_id=chain_id, epoch=epoch, detail=str(error))
-                    continue
-                if proof is not None:
-                    _log.info("handover.found", chain_id=chain_id, epoch=epoch)
-                    return proof
+        for chain_id, chain in self._chains.items():
+            if chain.clock.latest is None:
+                continue  # it has not answered yet, and whoever waits for it waits for ever
+            try:
+                for charge in await self._charges_of(chain_id):
+                    proof = await _read_proof(charge.verifier, epoch, wanted_by)
+                    if proof is not None:
+                        _log.info("handover.found", chain_id=chain_id, epoch=epoch)
+                        return proof
+            except (Refused, Unavailable) as error:
+                _log.warning("handover.unread", chain_id=chain_id, epoch=epoch, detail=str(error))
         return None
 
     def _compute_turn(self, chain_id: ChainId, charge: _Charge, ready_at: BlockNumber) -> BlockNumber:
@@ -205,3 +207,9 @@ class Carrier:
         operators = self._operators()
         order = compute_order(Digest(keccak256(name)), operators)
         return compute_turn(order, self._me, ready_at=ready_at, signed=frozenset(operators))
+
+
+async def _read_proof(verifier: VerifierPort, epoch: Epoch, wanted_by: VerifierPort) -> HandoverProof | None:
+    if verifier is wanted_by or (await verifier.installed()).epoch <= epoch:
+        return None
+    return await verifier.find_proof(epoch)
