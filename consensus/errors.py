@@ -152,6 +152,8 @@ class Reason(StrEnum):
     STORE_CORRUPT = "store_corrupt", "the store's file is damaged, or no database at all"
     STORE_FOREIGN = "store_foreign", "the store belongs to another room, version or key"
     INTERCHANGE_INVALID = "interchange_invalid", "a file that is no whole export of a signing journal"
+    PAIRING_INVALID = "pairing_invalid", "a file that does not pair a watcher with its signer"
+    PEER_UNPROVEN = "peer_unproven", "who is at the signer's socket does not hold the paired key"
     FILE_EXPOSED = "file_exposed", "a secret's file can be read by other users"
     PASSWORD_INVALID = "password_invalid", "the password file is empty, too long, or not UTF-8"
     KEYSTORE_INVALID = "keystore_invalid", "a keystore that is no keystore of the expected kind"

@@ -30,6 +30,7 @@ from node.commands.relay import keys_relay_command, relay_command
 from node.commands.rules import backtest as backtest_rules
 from node.commands.series import series_group
 from node.commands.shadow import shadow_command
+from node.commands.signer import signer_command
 from node.commands.status import status_command
 from node.config import Keys, load_config
 
@@ -59,6 +60,7 @@ def cli() -> None:
 
 
 cli.add_command(journal_command)
+cli.add_command(signer_command)
 cli.add_command(record_command)
 cli.add_command(relay_command)
 cli.add_command(series_group)

@@ -43,9 +43,12 @@ class LogFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """Where the three keys of an operator lie; each is encrypted under the same password file."""
+    """Where the three keys of an operator lie; each is encrypted under the same password file.
 
-    bls_keystore: Path
+    `bls_keystore` is None where a signer holds that key.
+    """
+
+    bls_keystore: Path | None
     transaction_keystore: Path
     p2p_keystore: Path
     password_file: Path
@@ -92,9 +95,15 @@ class GossipConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignerConfig:
-    """How this watcher comes to signatures. For `listen_seconds` after a start it only listens."""
+    """How this watcher comes to signatures. For `listen_seconds` after a start it only listens.
+
+    `socket` is where a signer listens that holds the BLS key and the journal, and `pair` this watcher's file
+    of the pair; None where this process holds both itself.
+    """
 
     listen_seconds: float
+    socket: Path | None
+    pair: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +143,10 @@ class RelayConfig:
 
 
 class _Keys(msgspec.Struct, forbid_unknown_fields=True):
-    bls_keystore: str
     transaction_keystore: str
     p2p_keystore: str
     password_file: str
+    bls_keystore: str | None = None
 
 
 class _Endpoint(msgspec.Struct, forbid_unknown_fields=True):
@@ -172,6 +181,8 @@ class _Gossip(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Signer(msgspec.Struct, forbid_unknown_fields=True):
     listen_seconds: float = 5.0
+    socket: str | None = None
+    pair: str | None = None
 
 
 class _Operate(msgspec.Struct, forbid_unknown_fields=True):
@@ -323,14 +334,14 @@ def _checked(parsed: _File, path: Path) -> Config:
     chains = _chains(parsed.chains, path)
     return Config(
         keys=Keys(
-            bls_keystore=folder / parsed.keys.bls_keystore,
+            bls_keystore=None if parsed.keys.bls_keystore is None else folder / parsed.keys.bls_keystore,
             transaction_keystore=folder / parsed.keys.transaction_keystore,
             p2p_keystore=folder / parsed.keys.p2p_keystore,
             password_file=folder / parsed.keys.password_file,
         ),
         network=_network(parsed.network, chains, path),
         gossip=GossipConfig(listen=parsed.gossip.listen, peers=tuple(parsed.gossip.peers)),
-        signer=SignerConfig(listen_seconds=_listen_seconds(parsed.signer, path)),
+        signer=_signer(parsed, path),
         operate=OperateConfig(listen=_listen(parsed.operate.listen, path)),
         chains=chains,
         policies=_policies(parsed.policies, path),
@@ -340,14 +351,30 @@ def _checked(parsed: _File, path: Path) -> Config:
     )
 
 
-def _listen_seconds(signer: _Signer, path: Path) -> float:
+def _signer(parsed: _File, path: Path) -> SignerConfig:
+    signer = parsed.signer
+    if (signer.socket is None) != (signer.pair is None):
+        raise _refuse(
+            path, "has one of signer.socket and signer.pair; a signer is reached by both, or not used"
+        )
+    if (signer.socket is None) == (parsed.keys.bls_keystore is None):
+        raise _refuse(
+            path,
+            "must name either keys.bls_keystore, or signer.socket and signer.pair: the BLS key is in this "
+            "process or in the signer, never in both",
+        )
     if not 0 <= signer.listen_seconds <= MAX_LISTEN_SECONDS:
         raise _refuse(
             path,
             f"has signer.listen_seconds {signer.listen_seconds}, which must be 0 to {MAX_LISTEN_SECONDS}: as "
             "long as peers need to tell what they hold, and no longer than an incident can wait",
         )
-    return signer.listen_seconds
+    folder = path.resolve().parent
+    return SignerConfig(
+        listen_seconds=signer.listen_seconds,
+        socket=None if signer.socket is None else folder / signer.socket,
+        pair=None if signer.pair is None else folder / signer.pair,
+    )
 
 
 def _listen(listen: str | None, path: Path) -> str | None:

@@ -31,10 +31,9 @@ JOURNAL_FILE = "journal.sqlite"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenKeys:
-    """The keys in memory. None of them shows itself in a repr."""
+class NodeKeys:
+    """The keys that the network-facing process needs, in memory. None of them shows itself in a repr."""
 
-    bls: SecretKey
     account: LocalAccount
     identity: IdentitySeed
 
@@ -44,7 +43,14 @@ class OpenKeys:
         return Address(self.account.address)
 
     def __repr__(self) -> str:
-        return f"OpenKeys(address={self.address})"
+        return f"{type(self).__name__}(address={self.address})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class OpenKeys(NodeKeys):
+    """All three."""
+
+    bls: SecretKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +83,39 @@ async def make_account(
     )
 
 
+async def open_node_keys(keys: Keys) -> NodeKeys:
+    """Open all but the BLS keystore. Raises `Refused`."""
+    return await trio.to_thread.run_sync(_open_node_keys, keys)
+
+
+async def open_bls_key(keystore: Path, password_file: Path) -> SecretKey:
+    """Open the BLS keystore alone. Raises `Refused`."""
+    return await trio.to_thread.run_sync(lambda: load_bls_keystore(keystore, read_password(password_file)))
+
+
+def require_bls_keystore(keys: Keys) -> Path:
+    """Where the BLS keystore is. Raises `Refused` (BAD_CONFIG) where that is left to a signer."""
+    if keys.bls_keystore is None:
+        raise Refused(
+            Reason.BAD_CONFIG,
+            "expected keys.bls_keystore, which this configuration leaves to a signer; name it for this "
+            "command, where the keystore is",
+        )
+    return keys.bls_keystore
+
+
+def _open_node_keys(keys: Keys) -> NodeKeys:
+    password = read_password(keys.password_file)
+    return NodeKeys(
+        account=load_transaction_keystore(keys.transaction_keystore, password),
+        identity=load_identity_keystore(keys.p2p_keystore, password),
+    )
+
+
 def _open(keys: Keys) -> OpenKeys:
     password = read_password(keys.password_file)
     return OpenKeys(
-        bls=load_bls_keystore(keys.bls_keystore, password),
+        bls=load_bls_keystore(require_bls_keystore(keys), password),
         account=load_transaction_keystore(keys.transaction_keystore, password),
         identity=load_identity_keystore(keys.p2p_keystore, password),
     )
@@ -99,14 +134,15 @@ async def make_keys(keys: Keys, data_directory: Path, *, work_factor: int = SCRY
 
 def _make(keys: Keys, journal: Path, work_factor: int) -> NewKeys:
     # all are looked for before the first is made: half a set of keys would block the next attempt
-    for path in (keys.bls_keystore, keys.transaction_keystore, keys.p2p_keystore, journal):
+    bls_keystore = require_bls_keystore(keys)
+    for path in (bls_keystore, keys.transaction_keystore, keys.p2p_keystore, journal):
         if path.exists():
             raise Refused(
                 Reason.STORE_EXISTS, f"{path} exists and is not overwritten; choose another directory"
             )
     password = read_password(keys.password_file)
     secret = SecretKey.generate()
-    public_key = create_bls_keystore(keys.bls_keystore, password, secret, work_factor=work_factor)
+    public_key = create_bls_keystore(bls_keystore, password, secret, work_factor=work_factor)
     address = create_transaction_keystore(keys.transaction_keystore, password, work_factor=work_factor)
     seed = create_identity_keystore(keys.p2p_keystore, password, work_factor=work_factor)
     journal.parent.mkdir(parents=True, exist_ok=True)

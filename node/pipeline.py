@@ -29,9 +29,7 @@ from consensus.succession import HandoverVote, Succession, decode_vote, encode_v
 from consensus.tally import Tally
 from consensus.types import BlockHash, BlockNumber, ChainId, Seconds
 from node.attest.door import SigningDoor
-from node.attest.journal import open_journal
 from node.attest.room import SigningRoom
-from node.attest.signer import Signer
 from node.chain.contracts import Registry
 from node.chain.types import BlockRef
 from node.config import Config
@@ -47,7 +45,7 @@ from node.gossip.holdings import TallyHoldings
 from node.gossip.host import HostConfig, addresses_by_peer, open_host
 from node.gossip.room import GossipRoom, compute_older_topic, compute_topic
 from node.gossip.transport import Addresses, GossipTransport, PeerId, Received
-from node.keys import JOURNAL_FILE, open_keys
+from node.keys import open_node_keys
 from node.live.room import LiveRoom
 from node.live.row import JudgedBlock
 from node.members import Members
@@ -63,6 +61,7 @@ from node.respond.carrier import Carrier
 from node.respond.expiry import Expiry
 from node.respond.responder import Responder
 from node.respond.types import Effect
+from node.signing import open_signing_door
 from node.succession import SuccessionRoom
 from node.tallying import Tallying
 
@@ -85,14 +84,10 @@ async def run_watcher(config: Config) -> None:
     Raises `Refused` at the start for keys, journal, policies or configuration that cannot work,
     `Unavailable` when the registry cannot be read, and whatever a room died of.
     """
-    keys = await open_keys(config.keys)
+    keys = await open_node_keys(config.keys)
     policies = tuple(read_policy(path) for path in config.policies)
     async with AsyncExitStack() as stack:
-        journal = await stack.enter_async_context(
-            open_journal(config.data_directory / JOURNAL_FILE, keys.bls.public_key())
-        )
-        for cause in await journal.causes():
-            _log.warning("journal.armed", detail=cause, watermarks=await journal.watermarks())
+        signer = await stack.enter_async_context(open_signing_door(config))
         chains = {
             each.chain_id: await stack.enter_async_context(
                 open_chain(each, keys.account, timeout_seconds=config.rpc_timeout_seconds)
@@ -123,7 +118,7 @@ async def run_watcher(config: Config) -> None:
             home=home,
             policies=policies,
             members=members,
-            signer=Signer(keys.bls, journal),
+            signer=signer,
             transport=transport,
             addresses=addresses_by_peer(config.gossip.peers),
             listen_seconds=config.signer.listen_seconds,

@@ -71,12 +71,14 @@ DOORS: dict[str, set[str]] = {
         "node.operate",
     },
     "node.shutdown": set(),
+    "node.signing": {"consensus", "node.config", "node.keys", "node.attest"},
     "node.pipeline": {
         "consensus",
         "node.config",
         "node.opened",
         "node.keys",
         "node.members",
+        "node.signing",
         "node.tallying",
         "node.succession",
         "node.chain",
@@ -150,7 +152,12 @@ DOORS: dict[str, set[str]] = {
 # Modules through which a room is entered from another one, where that is less than all of it.
 NARROW: dict[tuple[str, str], set[str]] = {
     ("node.config", "node.chain"): {"node.chain.types"},
-    ("node.commands", "node.attest"): {"node.attest.checkup", "node.attest.interchange"},
+    ("node.commands", "node.attest"): {
+        "node.attest.checkup",
+        "node.attest.interchange",
+        "node.attest.pairing",
+        "node.attest.running",
+    },
     ("node.members", "node.evaluate"): {"node.evaluate.room"},
     ("node.tallying", "node.evaluate"): {"node.evaluate.findings"},
     ("node.succession", "node.attest"): {"node.attest.door"},
@@ -202,6 +209,8 @@ LIBRARIES: dict[str, set[str]] = {
     "eth_keyfile": {"node.attest"},
     "eth_keys": {"consensus"},
     "py_arkworks_bls12381": {"consensus"},
+    "noise": {"node.attest"},
+    "cryptography": {"node.attest"},
     "msgpack": {"consensus"},
     "yaml": {"node.evaluate"},
     "rich": {"node.devnet", "node.backtest", "node.commands"},

@@ -25,7 +25,7 @@ class SigningDoor(Protocol):
 
     @property
     def public_key(self) -> PublicKey:
-        """The key that signs."""
+        """The key that signs. Raises `Unavailable` before the process that holds it was first reached."""
         ...
 
     async def attest(self, alert: Alert, operator_index: OperatorIndex, *, since: BlockNumber) -> Attestation:

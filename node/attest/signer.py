@@ -54,7 +54,7 @@ class Signer:
         Raises `Refused` (SIGNED_ELSEWHERE) after the journal has taken the row in.
         """
         alert, digest = contribution.alert, contribution.digest()
-        if isinstance(contribution, Attestation) and not verify(
+        if contribution.signers.bit_count() == 1 and not verify(
             self._public_key, Purpose.ALERT, digest, contribution.signature
         ):
             return
