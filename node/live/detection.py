@@ -37,6 +37,8 @@ class DetectionStatistics:
     withdrawn: int
     gaps: int
     """Rows of blocks that had to wait for traces."""
+    passed_over: int
+    """Blocks that never had any."""
     ahead: int
     """Blocks that wait for their traces now."""
     restarts: int
@@ -46,6 +48,7 @@ class LiveDetection(LiveRow[tuple[TransactionTrace, ...]]):
     """Fills the levels of one signal until it is cancelled."""
 
     topic = "detection"
+    passes_over = True
 
     def __init__(
         self,
@@ -90,6 +93,7 @@ class LiveDetection(LiveRow[tuple[TransactionTrace, ...]]):
             findings=self._findings,
             withdrawn=self._withdrawn,
             gaps=self._gaps,
+            passed_over=self._passed_over,
             ahead=len(self._ahead),
             restarts=self._restarts,
         )
@@ -104,7 +108,16 @@ class LiveDetection(LiveRow[tuple[TransactionTrace, ...]]):
 
     def _take(self, event: HeadEvent, item: tuple[TransactionTrace, ...]) -> bool | None:
         is_whole = self._course.is_judging
-        lines = self._course.take(event, item)
+        found = self._judge(event, item)
+        if not is_whole:
+            return None  # some of its transactions were learned from, and not judged
+        return self._levels.put(event.ref, max((finding.level + 1 for finding in found), default=0))
+
+    def _pass_over(self, event: HeadEvent) -> None:
+        self._judge(event, ())
+
+    def _judge(self, event: HeadEvent, traces: tuple[TransactionTrace, ...]) -> list[Finding]:
+        lines = self._course.take(event, traces)
         if any(isinstance(line, Restarted) for line in lines):
             raise RowBrokenError
         found = [line for line in lines if isinstance(line, Finding)]
@@ -113,9 +126,7 @@ class LiveDetection(LiveRow[tuple[TransactionTrace, ...]]):
                 self._tell_withdrawn(line)
         for finding in found:
             self._tell_found(finding)
-        if not is_whole:
-            return None  # some of its transactions were learned from, and not judged
-        return self._levels.put(event.ref, max((finding.level + 1 for finding in found), default=0))
+        return found
 
     def _learning(self) -> str | None:
         if self._course.is_judging:

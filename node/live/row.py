@@ -1,12 +1,16 @@
-"""Keeps numbers that rules look up with their chain: every block after what was learned, without holes.
+"""Keeps numbers that rules look up with their chain: every block after what was learned, in order.
 
-                     one after the other, never past a hole
+                     one after the other
     learned file ─► block, block, block … head ─► a number a block, by its hash ─► rules
                      └── catching up ───┘    └── as they come, reorgs taken back
 
-The number of a block depends on every block since the file. So a block that cannot be read is not passed
-over: what comes after it waits, unknown, and it is asked for again with each head until it is there. Whatever
-ends the row for good, such as a reorg below what is kept, is answered by beginning again at the file, where
+The number of a block depends on every block since the file. So what comes after a block that cannot be read
+waits, unknown, and it is asked for again with each head until it is there. A row that `passes_over` gives up
+a block that could not be read while the chain grew by `PASS_OVER_BLOCKS`, if others can be read: it stays
+unknown for good, a finding says so, and the others go on as if it had held nothing of ours. Else whoever
+fills one block with calls, for the price of their gas, would blind every watcher from there on.
+
+Whatever ends the row, such as a reorg below what is kept, is answered by beginning again at the file, where
 the chain is still near enough; where it is not, a finding says what is not covered.
 
 What is read of a block and what is made of it is said by those that are such rows (`detection.py`,
@@ -36,6 +40,7 @@ POLL_SECONDS: Final = 5.0  # beneath `wake`, which every head calls
 MAX_CATCH_UP: Final = 50_400  # blocks, a week at 12 seconds; what was learned earlier is to be learned anew
 STRIDE: Final = 16  # blocks that are read at once
 MAX_AHEAD: Final = MAX_BRANCH  # blocks that wait to be read; no more are asked for beyond that
+PASS_OVER_BLOCKS: Final = 64  # how long a block that cannot be read is waited for, by the chain's growth
 PROGRESS_BLOCKS: Final = 1_000
 
 Item = TypeVar("Item")
@@ -88,6 +93,8 @@ class LiveRow(ABC, Generic[Item]):
 
     topic: ClassVar[str]
     """What its lines in the log begin with."""
+    passes_over: ClassVar[bool] = False
+    """Whether a block that cannot be read is given up in the end."""
 
     def __init__(
         self,
@@ -114,7 +121,10 @@ class LiveRow(ABC, Generic[Item]):
         self._standing = Standing.STARTING
         self._head: BlockRef | None = None
         self._ahead: deque[HeadEvent] = deque()
-        self._blocks = self._gaps = self._restarts = 0
+        self._holes: dict[
+            BlockHash, BlockNumber
+        ] = {}  # of those that wait: the chain's height when it was met
+        self._blocks = self._gaps = self._restarts = self._passed_over = 0
 
     @abstractmethod
     def _begin(self) -> None:
@@ -224,14 +234,49 @@ class LiveRow(ABC, Generic[Item]):
         has_taken = False
         while self._ahead:
             refs = [event.ref for event in islice(self._ahead, STRIDE)]
-            for item in await self._read_all(refs):
+            items = await self._read_all(refs)
+            holes = [ref for ref, item in zip(refs, items, strict=True) if isinstance(item, Hole)]
+            for item in items:
                 if isinstance(item, Hole):
-                    self._gaps += self._standing is not Standing.WAITING
-                    self._stand(Standing.WAITING, f"{item.said}; the blocks after it wait for it")
-                    return has_taken
+                    if not await self._is_given_up(holes, is_alone=len(holes) < len(items)):
+                        self._gaps += self._standing is not Standing.WAITING
+                        self._stand(Standing.WAITING, f"{item.said}; the blocks after it wait for it")
+                        return has_taken
+                    self._give_up(self._ahead.popleft(), item)
+                    has_taken = True
+                    break
                 await self._take_one(self._ahead.popleft(), item)
                 has_taken = True
         return has_taken
+
+    async def _is_given_up(self, holes: Sequence[BlockRef], *, is_alone: bool) -> bool:
+        """Whether the first of these has waited long enough, and the block is to blame and not its readers:
+        of blocks that are caught up with, a node may have forgotten all; then none near can be read."""
+        if not self.passes_over:
+            return False
+        try:
+            newest = await self._reader.latest()
+        except Unavailable:
+            return False
+        self._holes = {ref.hash: self._holes.get(ref.hash, newest.number) for ref in holes}
+        if newest.number - self._holes[self._ahead[0].ref.hash] < PASS_OVER_BLOCKS:
+            return False
+        is_old = self._live_from is None or holes[0].number < self._live_from
+        return is_alone if is_old else not isinstance(await self._read(newest), Hole)
+
+    def _give_up(self, event: HeadEvent, hole: Hole) -> None:
+        self._pass_over(event)
+        self._head, self._passed_over = event.ref, self._passed_over + 1
+        self._log.error(
+            f"{self.topic}.passed_over",
+            **self._told,
+            block_number=event.ref.number,
+            detail=f"{hole.said}; others can be read, so that this block is given up and stays unknown",
+        )
+
+    def _pass_over(self, event: HeadEvent) -> None:
+        """Go on as if the block had held nothing. Only for rows that pass over. Raises `RowBrokenError`."""
+        raise NotImplementedError(f"{self.topic} passes over nothing, came {event.ref}")
 
     async def _read_all(self, refs: Sequence[BlockRef]) -> list[Item | Hole]:
         seen: dict[BlockRef, Item | Hole] = {}

@@ -19,7 +19,7 @@ from node.detect.levels import KEPT_BLOCKS, Levels
 from node.detect.watch import Watch
 from node.evaluate.expressions import Undefined
 from node.live.detection import LiveDetection
-from node.live.row import MAX_AHEAD, JudgedBlock, Standing
+from node.live.row import MAX_AHEAD, PASS_OVER_BLOCKS, STRIDE, JudgedBlock, Standing
 from node.observe.heads import LONGEST_STRIDE
 from node.trace import TransactionTrace
 from tests.detect.policies import make_policy
@@ -240,16 +240,78 @@ async def test_a_block_that_waits_for_traces_and_is_left_by_the_chain_is_not_wai
 async def test_what_waits_for_traces_is_bounded_and_a_chain_that_leaves_it_is_noticed() -> None:
     chain = make_chain()
     async with running(chain, make_levels(make_learned(chain))) as room:
-        chain.without_traces.add(61)
+        chain.is_blind = True
         chain.extend(*quiet_blocks(61, 61 + 400))
         await room.settle()
         assert MAX_AHEAD <= room.detection.statistics().ahead < MAX_AHEAD + LONGEST_STRIDE
         chain.leave(61)
-        chain.without_traces.clear()
+        chain.is_blind = False
         chain.extend(*quiet_blocks(61, 70))
         await room.settle()
 
         assert room.numbers(61) == [0] * 10
+
+
+async def test_a_block_that_cannot_be_traced_while_the_newest_can_is_passed_over_and_stays_unknown() -> None:
+    chain = make_chain()
+    async with running(chain, make_levels(make_learned(chain))) as room:
+        chain.without_traces |= {62, 63}
+        chain.extend(quiet(61), theft(62))
+        await room.settle()
+        chain.extend(theft(63))
+        await room.settle()
+        chain.extend(*quiet_blocks(64, 61 + PASS_OVER_BLOCKS))
+        await room.settle()
+        assert room.detection.statistics().passed_over == 0
+
+        chain.extend(theft(62 + PASS_OVER_BLOCKS))
+        await room.settle()
+        assert room.detection.statistics().passed_over == 1
+        assert not room.levels.knows(chain.blocks[64]), "the next is waited for as long"
+
+        chain.extend(quiet(63 + PASS_OVER_BLOCKS))
+        await room.settle()
+        statistics = room.detection.statistics()
+        assert (statistics.passed_over, statistics.gaps, room.standing) == (2, 1, Standing.LIVE)
+        assert room.numbers(64) == [0] * (PASS_OVER_BLOCKS - 2) + [Level.ALERT + 1, 0]
+        assert not any(room.levels.knows(ref) for ref in chain.blocks[62:64])
+
+
+async def test_who_catches_up_waits_for_a_block_by_the_chains_growth_and_not_by_its_own() -> None:
+    chain = make_chain(*quiet_blocks(61, 61 + 2 * PASS_OVER_BLOCKS))
+    chain.without_traces.add(61)
+    async with running(chain, make_levels(make_learned(chain))) as room:
+        assert room.detection.statistics().passed_over == 0
+        assert room.detection.statistics().ahead > PASS_OVER_BLOCKS
+
+        chain.without_traces.clear()
+        await room.settle()
+        assert room.numbers(61) == [0] * (2 * PASS_OVER_BLOCKS + 1)
+
+
+@pytest.mark.parametrize(("forgotten", "passed_over"), [(1, 1), (15, 15), (STRIDE, 0)])
+async def test_blocks_that_a_node_forgot_are_not_passed_over_one_by_one(
+    forgotten: int, passed_over: int
+) -> None:
+    chain = make_chain(*quiet_blocks(61, 100))
+    chain.without_traces |= set(range(61, 61 + forgotten))
+    async with running(chain, make_levels(make_learned(chain))) as room:
+        chain.extend(*quiet_blocks(101, 100 + PASS_OVER_BLOCKS))
+        await room.settle()
+
+        assert room.detection.statistics().passed_over == passed_over
+        assert (room.standing is Standing.LIVE) == (passed_over > 0)
+
+
+async def test_while_no_block_can_be_traced_none_is_passed_over() -> None:
+    chain = make_chain()
+    async with running(chain, make_levels(make_learned(chain))) as room:
+        chain.is_blind = True
+        chain.extend(*quiet_blocks(61, 62 + 2 * PASS_OVER_BLOCKS))
+        await room.settle()
+
+        assert room.detection.statistics().passed_over == 0
+        assert room.told == []
 
 
 async def test_a_file_that_ends_too_long_ago_is_named_and_nothing_is_known() -> None:

@@ -13,6 +13,8 @@ from node.observe.traces import TraceReader
 from tests.chain.doubles import doubles
 from tests.observe.bytecode import address
 
+PATIENCE_SECONDS = 20  # only how long a failing test takes
+
 
 async def test_endpoints_that_hang_over_traces_answer_everything_else() -> None:
     async with running_anvil() as anvil, doubles(anvil, "ada") as (ada,):
@@ -25,7 +27,7 @@ async def test_endpoints_that_hang_over_traces_answer_everything_else() -> None:
             verifiers=(),
             endpoints=(ada.endpoint,),
         )
-        async with open_connection(config, Accounts.create(), timeout_seconds=2) as connection:
+        async with open_connection(config, Accounts.create(), timeout_seconds=60) as connection:
             head = await connection.reader.latest()
             traces = TraceReader(connection.tracing, (address(1),))
             ada.hangs = True
@@ -35,5 +37,6 @@ async def test_endpoints_that_hang_over_traces_answer_everything_else() -> None:
                 await ada.wait_asked("eth_getBlockByHash", MAX_IN_FLIGHT)
                 ada.hangs = False  # what hangs goes on to hang
 
-                assert await connection.reader.latest() == head
+                with trio.fail_after(PATIENCE_SECONDS):
+                    assert await connection.reader.latest() == head
                 nursery.cancel_scope.cancel()
