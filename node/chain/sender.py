@@ -57,13 +57,17 @@ class FeePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What to send; `gas_limit` is the caller's estimate with its margin."""
+    """What to send; `gas_limit` is the caller's estimate with its margin.
+
+    `least_tip_wei` is what it takes to come before another transaction: paid as far as the cap allows.
+    """
 
     chain_id: ChainId
     to: Address
     data: bytes
     gas_limit: int
     value_wei: int = 0
+    least_tip_wei: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +174,11 @@ class TransactionSender:
         """Take the next nonce and send under it, once at a time so that no nonce is left out."""
         async with self._turn:
             for _ in range(NONCE_HEALINGS):
-                attempt = _Attempt(call=call, nonce=await self._next_nonce(), fees=await self._current_fees())
+                attempt = _Attempt(
+                    call=call,
+                    nonce=await self._next_nonce(),
+                    fees=await self._current_fees(call.least_tip_wei),
+                )
                 if await self._broadcast(attempt):
                     self._in_flight[attempt.nonce] = attempt
                     return attempt
@@ -225,7 +233,7 @@ class TransactionSender:
 
     async def _replace(self, attempt: _Attempt) -> None:
         """Send again with a higher fee, or at the cap the same once more."""
-        raised = await self._raised(attempt.fees)
+        raised = await self._raised(attempt.fees, attempt.call.least_tip_wei)
         if raised is None:
             await self._broadcast(attempt)
             return
@@ -280,7 +288,7 @@ class TransactionSender:
         counts = await self._gather("eth_getTransactionCount", (self.address, at), parse_quantity)
         return sorted(counts, reverse=True)[self._pool.agreement - 1]
 
-    async def _current_fees(self) -> Fees:
+    async def _current_fees(self, least_tip_wei: int = 0) -> Fees:
         """What the next block costs by the endpoints' middle answer. Raises `Refused(FEE_CAP_REACHED)`."""
         quotes = sorted(await self._gather("eth_feeHistory", ("0x1", "latest", [50]), parse_fee_history))
         base_wei, tip_wei = quotes[len(quotes) // 2]
@@ -292,12 +300,14 @@ class TransactionSender:
                 f"chain {self._pool.chain_id} asks {base_wei + tip_wei} wei for a gas, the cap is {cap}; "
                 "raise the cap, or wait",
             )
+        # what it takes to be first may be more than the cap leaves: then as much as there is
+        tip_wei = max(tip_wei, min(least_tip_wei, cap - base_wei))
         return Fees(max_fee_wei=min(2 * base_wei + tip_wei, cap), tip_wei=tip_wei)
 
-    async def _raised(self, fees: Fees) -> Fees | None:
+    async def _raised(self, fees: Fees, least_tip_wei: int = 0) -> Fees | None:
         """Fees that replace those; None where the cap leaves no raise that clients would take."""
         try:
-            fresh = await self._current_fees()
+            fresh = await self._current_fees(least_tip_wei)
         except (Refused, Unavailable):
             fresh = fees  # the bump alone
         raised = Fees(

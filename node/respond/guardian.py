@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consensus.alert import Action
+from consensus.alert import ZERO32, Action
 from consensus.certificate import Certificate
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.types import ActionId, Address, BlockHash, Seconds
@@ -14,6 +14,7 @@ from node.chain.request import Json
 from node.chain.rpc import RpcFaulted, RpcPool
 from node.chain.sender import Call, TransactionSender
 from node.chain.types import BlockRef, CallReverted, Receipt
+from node.respond.outbid import fetch_tip_to_outbid
 from node.respond.types import Simulation, Standing, Terms
 
 VERIFICATION_GAS = 450_000  # 290,000 at 50 operators with a third absent; gas that is left over costs nothing
@@ -97,8 +98,16 @@ class GuardianOnChain:
             to=self._guardian.address,
             data=self._guardian.encode_respond(certificate, action),
             gas_limit=await self._gas_limit(action),
+            least_tip_wei=await self._tip_to_outbid(certificate, action),
         )
         return await self._sender.send(call)
+
+    async def _tip_to_outbid(self, certificate: Certificate, action: Action) -> int:
+        """What comes before the pending transaction that the alert is about; 0 where it is about none."""
+        slot = certificate.alert.slot
+        if slot.subject == ZERO32 or slot.source_chain_id != action.chain_id:
+            return 0
+        return await fetch_tip_to_outbid(self._pool, slot.subject)
 
     async def expire(self, action_id: ActionId) -> Receipt:
         """End a restriction whose time is over, and wait for the block.
