@@ -6,13 +6,14 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/contracts/tools:$(CURDIR)/contracts
 NODES ?= 7
 WORKERS ?= 3
 INCIDENT ?=
+SEEDS ?= 10000
 SEED ?= 1
 MINUTES ?= 5
 TRACES ?= 100000
 PROOFS ?= "suite prove" "suite release" static symbolic "symbolic --mutants" coverage mutate
 OUT ?= .demo
 
-.PHONY: help setup contracts demo test compiled-tests test-python test-contracts check bench bench-detect bench-network bench-gas chaos model prove setup-prove wheel package lock clean
+.PHONY: help setup contracts demo test compiled-tests test-python test-contracts check simulate bench bench-detect bench-network bench-gas chaos model prove setup-prove wheel package lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s'|'
@@ -47,6 +48,9 @@ test-contracts: contracts ## forge: unit, fuzz, invariants
 
 test-python: contracts ## pytest: units, properties, attacks, end to end
 	pytest -q -n $(WORKERS) --dist loadscope
+
+simulate: setup ## networks of watchers under seeded faults, in one thread each [SEEDS=10000] [SEED=n]
+	@python -m tests.simulation $(if $(filter file,$(origin SEED)),--seeds $(SEEDS),--seed $(SEED))
 
 bench: contracts ## latency of a real network, and of the cryptography, as JSON lines
 	@python -m tests.bench.latency

@@ -97,12 +97,7 @@ def compute_signers(indices: Iterable[int]) -> Signers:
 
 def indices_of(signers: int) -> tuple[OperatorIndex, ...]:
     """The operators of a bitmap, ascending."""
-    indices = []
-    while signers:
-        lowest = signers & -signers
-        indices.append(OperatorIndex(lowest.bit_length() - 1))
-        signers ^= lowest
-    return tuple(indices)
+    return tuple(OperatorIndex(index) for index, bit in enumerate(reversed(bin(signers)[2:])) if bit == "1")
 
 
 def compute_weight(signers: int, operator_set: OperatorSet) -> Weight:

@@ -94,7 +94,7 @@ class _Count:
 
     alert: Alert
     operator_set: OperatorSet
-    singles: dict[OperatorIndex, Signature] = field(default_factory=dict)
+    singles: dict[OperatorIndex, Attestation] = field(default_factory=dict)
     partials: dict[Signers, PartialCertificate] = field(default_factory=dict)
     verified: dict[Signers, Signature] = field(default_factory=dict)
     single_signers: int = 0
@@ -107,7 +107,7 @@ class _Count:
         """True for a copy of what was verified. Signers have one signature per alert: another is bad."""
         signers = contribution.signers
         if not signers & ~self.single_signers:
-            parts = [self.singles[index] for index in indices_of(signers)]
+            parts = [self.singles[index].signature for index in indices_of(signers)]
             known = parts[0] if len(parts) == 1 else aggregate_signatures(parts)
         elif signers in self.verified:
             known = self.verified[signers]
@@ -126,7 +126,7 @@ class _Count:
                 del self.verified[next(iter(self.verified))]
             self.partials[contribution.signers] = contribution
         else:
-            self._hold_single(contribution.signers, contribution.signature)
+            self._hold_single(contribution)
 
     def settle(self) -> bool:
         """Take singles out of sums, and choose anew; True when more weight is covered than before."""
@@ -149,16 +149,17 @@ class _Count:
 
     def contributions(self) -> list[Contribution]:
         """All that is held: for evidence."""
-        singles = [self.single(index) for index in sorted(self.singles)]
+        singles = [self.singles[index] for index in sorted(self.singles)]
         return [*singles, *(self.partials[signers] for signers in sorted(self.partials))]
 
-    def single(self, index: OperatorIndex) -> Attestation:
-        return Attestation(alert=self.alert, operator_index=index, signature=self.singles[index])
-
-    def _hold_single(self, signers: Signers, signature: Signature) -> None:
-        (index,) = indices_of(signers)
-        self.singles[index] = signature
-        self.single_signers |= signers
+    def _hold_single(self, contribution: Contribution) -> None:
+        if isinstance(contribution, PartialCertificate):
+            (index,) = indices_of(contribution.signers)
+            contribution = Attestation(
+                alert=self.alert, operator_index=index, signature=contribution.signature
+            )
+        self.singles[contribution.operator_index] = contribution
+        self.single_signers |= contribution.signers
 
     def _peel(self) -> None:
         """Take the single signatures out of every sum, until no sum is left with one signer alone."""
@@ -172,12 +173,12 @@ class _Count:
                 del self.partials[partial.signers]
                 continue
             try:
-                rest = subtract(partial, [self.single(index) for index in indices_of(known)])
+                rest = subtract(partial, [self.singles[index] for index in indices_of(known)])
             except Refused:
                 continue  # colluding keys whose signatures cancel: only the whole can be used
             del self.partials[partial.signers]
             if rest.signers.bit_count() == 1:
-                self._hold_single(rest.signers, rest.signature)
+                self._hold_single(rest)
                 waiting = list(self.partials.values())
             else:
                 self.partials[rest.signers] = rest
@@ -193,7 +194,7 @@ class _Count:
         for signers in chosen:
             covered |= signers
         parts: list[Contribution] = [partials[signers] for signers in chosen]
-        parts += [self.single(index) for index in indices_of(singles & ~covered)]
+        parts += [self.singles[index] for index in indices_of(singles & ~covered)]
         if not parts:
             return Signers(0), None
         covered |= singles
@@ -359,7 +360,7 @@ class Tally:
         Those that are known only as part of a sum are not among them: `merged` has them.
         """
         count = self._find(digest)
-        return () if count is None else tuple(count.single(index) for index in sorted(count.singles))
+        return () if count is None else tuple(count.singles[index] for index in sorted(count.singles))
 
     def open_digests(self) -> tuple[Digest, ...]:
         """The digests that are counted at present."""
