@@ -128,12 +128,18 @@ class Forwarding:
                 await self._send(parcel)
 
     async def blame(self, partial: PartialCertificate, reason: Reason) -> None:
-        """Charge the peer that handed over a partial certificate which the tally refused."""
+        """Charge the peer that handed over a partial certificate which does not verify.
+
+        Everything else that a tally refuses follows from what else it holds: no fault of a forwarder's, and
+        it may come again.
+        """
         self._refused[reason] += 1
-        points = STRIKES.get(reason, 0)
-        sender = self._seen.sender_of(_payload_of(partial))
-        if points and sender is not None:
-            await self._transport.strike(sender, points, reason=reason)
+        payload = _payload_of(partial)
+        sender = self._seen.sender_of(payload)
+        if reason is not Reason.BAD_SIGNATURE:
+            self._seen.forget(payload)
+        elif sender is not None:
+            await self._transport.strike(sender, STRIKES[reason], reason=reason)
 
     async def run(self) -> None:
         """Send what is due, until cancelled."""

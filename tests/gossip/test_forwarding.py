@@ -221,6 +221,22 @@ async def test_who_hands_over_a_forged_sum_is_struck_and_at_last_banned(autojump
         assert victim.tally.covered(ALERT.digest()) == 0
 
 
+async def test_who_passes_on_what_liars_signed_is_not_charged_for_their_lies(
+    autojump_clock: MockClock,
+) -> None:
+    claims = [make_alert(LARGE, evidence_hash=bytes([number]) * 32) for number in range(1, 4)]
+    async with open_nodes() as (victim, honest, *_):
+        for claim in claims:
+            lie = merge([make_attestation(claim, 20), make_attestation(claim, 21)])
+            payload = encode_frame(Kind.PARTIAL_CERTIFICATE, encode_partial(lie))
+            await honest.transport.push(victim.transport.peer_id, payload)
+            await wait_all_tasks_blocked()
+
+        assert victim.forwarding.statistics().refused == {Reason.EQUIVOCATION: 1}
+        banned = victim.transport.statistics().banned
+        assert honest.transport.peer_id not in banned
+
+
 async def test_a_sum_for_another_network_or_with_a_stranger_never_reaches_the_tally(
     autojump_clock: MockClock,
 ) -> None:

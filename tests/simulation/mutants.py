@@ -103,7 +103,7 @@ def _forwards_nothing() -> Iterator[None]:
         patch.object(Forwarder, "take_due", lambda *_, **__: ()),
         patch.object(Forwarder, "group", group_of_none),
         patch.object(Watcher, "_repeat", lambda _self: None),
-        patch.object(Watcher, "_pull", lambda _self: None),
+        patch.object(Watcher, "_compare", lambda _self: None),
     ):
         yield
 

@@ -25,10 +25,10 @@ from tests.simulation.world import Faults, Violation, World
 REAL_CURVE_EVERY = 50
 """Each so many-th seed runs on the real curve."""
 
-CALM_MS = 15_000
+CALM_MS = 10_000
 """From here on nothing is cut and everybody is up; links still lose and repeat."""
 
-END_MS = 50_000
+END_MS = 18_000
 
 _SIZES = (4, 4, 5, 5, 6, 7, 7, 7, 8, 10, 10, 13, 20)
 _PROFILES: tuple[Callable[[int], int], ...] = (
@@ -94,17 +94,17 @@ def _run(seed: int, plan: Plan, watcher_type: type[Watcher]) -> Report:
         if index not in plan.liars
     ]
     liars = Liars(sorted(plan.liars), world)
-    cut_from = draw.randrange(7_500)
+    cut_from = draw.randrange(5_000)
     world.faults = Faults(
         lost=draw.choice((0, 0.02, 0.2)),
         repeated=draw.choice((0, 0.1)),
         cut_from=cut_from,
-        cut_until=draw.choice((cut_from, cut_from + draw.randrange(7_500))),
+        cut_until=draw.choice((cut_from, cut_from + draw.randrange(5_000))),
         cut_off=frozenset(draw.sample(range(count), k=draw.randint(1, count - 1))),
     )
     world.at(world.faults.cut_until, lambda: _reconnect(watchers, world))
     for alert in incidents.values():
-        start = draw.randrange(8_000)
+        start = draw.randrange(4_000)
         for each in watchers:
             when = start + draw.choice((0, draw.randrange(200), draw.randrange(3_000)))
             world.at(when, lambda each=each, alert=alert: each.observe(alert))  # type: ignore[misc]
@@ -143,8 +143,8 @@ def _plan_crashes(
     for watcher in watchers:
         if draw.random() > 0.3:
             continue
-        down = draw.randrange(11_000)
-        up = down + draw.randrange(100, CALM_MS - 11_000)
+        down = draw.randrange(8_000)
+        up = min(CALM_MS, down + draw.randrange(100, 5_000))
         finds_other = draw.random() < 0.4
         if finds_other:
             changed.add(watcher.index)

@@ -1,4 +1,4 @@
-"""One honest watcher: the real tally, forwarder, frames, codecs and budgets, on a simulated clock.
+"""One honest watcher: the real tally, forwarder, reconciler, frames and budgets, on a simulated clock.
 
 What is played here is the wiring alone: the rooms' tasks become events, and the disk a dictionary that
 outlives a crash. The journal's rule is the signer's: a digest is recorded for its slot before it is signed,
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from consensus.alert import Alert, Level
@@ -19,20 +19,28 @@ from consensus.errors import Reason, Refused
 from consensus.partial import (
     Contribution,
     PartialCertificate,
-    as_partial,
     check_signers,
     compute_weight,
     decode_partial,
     encode_partial,
     verify_partial,
 )
+from consensus.reconciliation import (
+    Signatures,
+    decode_inventory,
+    decode_signatures,
+    decode_summary,
+    decode_want,
+)
 from consensus.tally import MAX_PARTIALS, Tally
-from consensus.types import Digest, OperatorIndex, Signers, SlotId
+from consensus.types import Digest, OperatorIndex, SlotId
 from node.gossip.budgets import Budgets, Limits
 from node.gossip.faults import STRIKES
 from node.gossip.forwarder import MAX_COURSES, Forwarder, Parcel
 from node.gossip.frames import Kind, decode_attestation, encode_attestation, encode_frame, parse_frame
+from node.gossip.holdings import TallyHoldings
 from node.gossip.open_attestations import OpenAttestations
+from node.gossip.reconciler import PEERS_PER_ROUND, ROUND_SECONDS, Reconciler
 from node.gossip.room import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
@@ -41,14 +49,13 @@ from node.gossip.room import (
     MAX_SEEN_PAYLOADS,
 )
 from node.gossip.seen import SeenPayloads
-from node.gossip.transport import PeerId
+from node.gossip.transport import Path, PeerId, Received
 from node.tallying import MAX_BATCH
 from tests.consensus.factories import NETWORK_ID, NOW
-from tests.simulation.members import index_of
+from tests.simulation.members import index_of, peer_of
 from tests.simulation.world import Violation, World
 
 TICK_MS = 1_000
-PULL_MS = 3_000
 CRYPTO_MS = 2
 """What waits while the tally verifies: messages gather into batches."""
 
@@ -114,11 +121,18 @@ class Watcher:
         self._inbox: list[Contribution] = []
         self._planned: int | None = None
         self._world.listen(self.index, self._receive)
-        self._world.answerers[self.index] = self.answer
         self._world.greeters[self.index] = self.greet
         offset = self._world.random.randrange(TICK_MS)
         self._again(TICK_MS, offset, self._repeat)
-        self._again(PULL_MS, 3 * offset, self._pull)
+        self._reconciler = Reconciler(
+            holdings=TallyHoldings(self.tally),
+            push=self._push,
+            connected=self._others,
+            deliver=self._deliver,
+            clock=self._seconds,
+            jitter=self._world.random,
+        )
+        self._again(round(1_000 * ROUND_SECONDS), 2 * offset, self._compare)
 
     def stop(self) -> None:
         """Crash: all but the disk is gone, between any two events."""
@@ -126,10 +140,11 @@ class Watcher:
         self._world.listen(self.index, None)
 
     def greet(self, other: int) -> None:
-        """A connection (again): tell what is open."""
+        """A connection (again): tell what is open, and compare."""
         if self._world.is_up(self.index):
             for payload in self._open.payloads():
                 self._world.send(self.index, other, payload)
+            _now(self._reconciler.compare_with(peer_of(other)))
 
     # --- what it sees and signs
 
@@ -158,10 +173,19 @@ class Watcher:
             return
         try:
             frame = parse_frame(payload)
+            received = Received(peer_id=sender, payload=payload, path=Path.DIRECT)
             if frame.kind is Kind.ATTESTATION:
                 self._take_attestation(decode_attestation(frame.body), sender, payload)
             elif frame.kind is Kind.PARTIAL_CERTIFICATE:
                 self._take_partial(decode_partial(frame.body), sender, payload)
+            elif frame.kind is Kind.SUMMARY:
+                _now(self._reconciler.take_summary(decode_summary(frame.body), received))
+            elif frame.kind is Kind.INVENTORY:
+                _now(self._reconciler.take_inventory(decode_inventory(frame.body), received))
+            elif frame.kind is Kind.WANT:
+                _now(self._reconciler.take_want(decode_want(frame.body), received))
+            elif frame.kind is Kind.SIGNATURES:
+                _now(self._reconciler.take_signatures(decode_signatures(frame.body), received))
         except Refused as refused:
             self._strike(sender, refused.reason)
 
@@ -180,6 +204,30 @@ class Watcher:
             self._seen.add(payload, sender)
             self._enter(partial)
         self._send(self.forwarder.heard(partial, index_of(sender)))
+
+    def _deliver(self, answer: Signatures, sender: PeerId) -> None:
+        """Signatures of others that this peer was asked for, and answers for."""
+        for attestation in answer.read_attestations():
+            payload = _payload_of(attestation)
+            if payload not in self._seen:
+                check_membership(attestation, {self._world.operator_set.epoch: self._world.operator_set})
+                self._seen.add(payload, sender)
+                self._enter(attestation)
+
+    def _blame(self, contribution: Contribution, reason: Reason) -> None:
+        """What the tally refused: as `GossipRoom.blame` and `Forwarding.blame` do."""
+        payload = _payload_of(contribution)
+        sender = self._seen.sender_of(payload)
+        is_at_fault = reason is Reason.BAD_SIGNATURE or (
+            reason is Reason.EQUIVOCATION
+            and isinstance(contribution, Attestation)
+            and sender == peer_of(contribution.operator_index)
+        )
+        if is_at_fault and sender is not None:
+            self._strike(sender, reason)
+        else:
+            self._seen.forget(payload)
+            self._reconciler.rest(contribution.digest(), contribution.signers)
 
     def _strike(self, sender: PeerId, reason: Reason) -> None:
         points = STRIKES.get(reason, 0)
@@ -201,11 +249,11 @@ class Watcher:
         self.verified["batches"] += 1
         self.verified["contributions"] += len(outcome.new) + len(outcome.refused)
         for contribution, refused in outcome.refused:
-            sender = self._seen.sender_of(_payload_of(contribution))
-            if sender is not None:
-                self._strike(sender, refused.reason)
+            self._blame(contribution, refused.reason)
         for evidence in outcome.equivocations:
             self.accused |= evidence.signers
+            for index in evidence.operators:
+                self._strike(peer_of(index), Reason.EQUIVOCATION)
         for digest in dict.fromkeys(each.digest() for each in outcome.new):
             self._learn(digest)
 
@@ -264,24 +312,21 @@ class Watcher:
         for payload in self._open.take_due(at=self._seconds(), max_payloads=MAX_REPEATS_PER_TICK):
             self._tell_all(payload)
 
-    def _pull(self) -> None:
-        """Compare with one peer what both hold, and take what is lacking: reconciliation, in its outcome."""
-        others = [each for each in range(len(self._world.operator_set.operators)) if each != self.index]
-        peer = self._world.random.choice(others)
-        ours = {digest: self.tally.covered(digest) for digest in self.tally.open_digests()}
-        self._world.ask(self.index, peer, ours)
+    def _compare(self) -> None:
+        peers = self._others()
+        for peer_id in self._world.random.sample(peers, min(len(peers), PEERS_PER_ROUND)):
+            _now(self._reconciler.compare_with(peer_id))
 
-    def answer(self, asker: int, theirs: dict[Digest, Signers]) -> None:
-        """Hand over what a peer lacks: all of it in one sum, and the single signatures that we have."""
-        if not self._world.is_up(self.index):
-            return
-        for digest in self.tally.open_digests():
-            merged = self.tally.merged(digest)
-            if merged is not None and merged.signers & ~theirs.get(digest, 0):
-                self._world.send(self.index, asker, _payload_of(merged))
-            for attestation in self.tally.attestations(digest):
-                if attestation.signers & ~theirs.get(digest, 0):
-                    self._world.send(self.index, asker, _payload_of(as_partial(attestation)))
+    async def _push(self, peer_id: PeerId, kind: Kind, body: bytes) -> None:
+        self._world.send(self.index, index_of(peer_id), encode_frame(kind, body))
+
+    def _others(self) -> tuple[PeerId, ...]:
+        others = range(len(self._world.operator_set.operators))
+        return tuple(
+            peer_of(each)
+            for each in others
+            if each != self.index and not self.budgets.is_banned(peer_of(each))
+        )
 
     def _tell_all(self, payload: bytes) -> None:
         for other in range(len(self._world.operator_set.operators)):
@@ -318,6 +363,15 @@ class Watcher:
             self._soon(period, tick)
 
         self._soon(offset, tick)
+
+
+def _now(step: Coroutine[object, None, None]) -> None:
+    """Run what would only wait for the transport to its end: here nothing waits."""
+    try:
+        step.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("a step of the reconciler waited for something")
 
 
 def _payload_of(contribution: Contribution) -> bytes:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from consensus.alert import Alert
 from consensus.attestation import Attestation, attest
 from consensus.operators import OperatorSet
-from consensus.types import Digest, OperatorIndex, Signers, SlotId
+from consensus.types import Digest, OperatorIndex, SlotId
 from node.gossip.transport import PeerId
 from tests.simulation.members import make_key
 
@@ -25,7 +25,6 @@ MIN_LINK_MS = 50
 MAX_LINK_MS = 150
 
 Receive = Callable[[PeerId, bytes], None]
-Answer = Callable[[int, dict[Digest, Signers]], None]
 
 
 class Violation(AssertionError):  # noqa: N818 - what happened, not an error of the program
@@ -69,7 +68,6 @@ class World:
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._receivers: dict[int, Receive] = {}
-        self.answerers: dict[int, Answer] = {}
         self.greeters: dict[int, Callable[[int], None]] = {}
 
     def at(self, when: int, event: Callable[[], None]) -> None:
@@ -104,14 +102,6 @@ class World:
         for _ in range(copies):
             delay = self.random.randint(MIN_LINK_MS, MAX_LINK_MS)
             self.after(delay, lambda: self._deliver(sender, receiver, payload))
-
-    def ask(self, asker: int, peer: int, held: dict[Digest, Signers]) -> None:
-        """Tell a peer what we hold, by a link with its faults; it answers what we lack."""
-        if self.faults.parts(asker, peer, self.now) or self.random.random() < self.faults.lost:
-            return
-        answer = self.answerers.get(peer)
-        if answer is not None and self.is_up(peer):
-            self.after(self.random.randint(MIN_LINK_MS, MAX_LINK_MS), lambda: answer(asker, held))
 
     def sign(self, index: OperatorIndex, alert: Alert) -> Attestation:
         """Use an operator's key, and write down that it was used."""
