@@ -25,6 +25,7 @@ from consensus.attestation import Attestation
 from consensus.certificate import Certificate
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.partial import Contribution, PartialCertificate, decode_partial
+from consensus.retraction import Retraction, decode_retraction, encode_retraction
 from consensus.succession import HandoverVote, Succession, decode_vote, encode_vote
 from consensus.tally import Tally
 from consensus.types import BlockHash, BlockNumber, ChainId, Seconds
@@ -61,6 +62,7 @@ from node.respond.carrier import Carrier
 from node.respond.expiry import Expiry
 from node.respond.responder import Responder
 from node.respond.types import Effect
+from node.retracting import Retractions
 from node.signing import open_signing_door
 from node.succession import SuccessionRoom
 from node.tallying import Tallying
@@ -284,6 +286,7 @@ async def _run_rooms(
             _log.info(
                 "head.seen", chain_id=event.ref.chain_id, block_number=event.ref.number, kind=event.kind
             )
+            await retractions.check(event.ref.chain_id)
             await heads_in.send(BlockView(event.ref, chain.reader, chain.follower.ancestry))
             if event.ref.chain_id in live:
                 live[event.ref.chain_id].see(event.ref)
@@ -321,6 +324,21 @@ async def _run_rooms(
         doors = (incoming_in, outgoing_in)  # our own tally first: a lone quorum needs no network
         await signing.run(alerts, doors)
 
+    async def tell_retraction(retraction: Retraction) -> None:
+        await gossip.publish(Kind.RETRACTION, encode_retraction(retraction))
+
+    async def take_retraction(retraction: Retraction, _received: Received) -> None:
+        await retractions.take(retraction)
+
+    retractions = Retractions(
+        members.network_id,
+        has_left=lambda slot: is_orphaned(slot),
+        look={chain_id: chain.follower.look_now for chain_id, chain in chains.items()},
+        publish=tell_retraction,
+        settled=gossip.settled,
+    )
+    gossip.serve(Kind.RETRACTION, decode=decode_retraction, take=take_retraction)
+
     def is_orphaned(slot: Slot) -> bool:
         return chains[slot.source_chain_id].follower.orphans.has_left(slot.anchor_number, slot.anchor_hash)
 
@@ -333,10 +351,11 @@ async def _run_rooms(
         signer,
         index_of=members.index_of,
         raised=tallying.raised_here,
-        since=first_heads.__getitem__,
+        since=first_heads.get,
         is_orphaned=is_orphaned,
         now=chain_time,
         dropped=raise_again,
+        signed=retractions.signed,
         listen_seconds=listen_seconds,
     )
 

@@ -71,6 +71,7 @@ DOORS: dict[str, set[str]] = {
         "node.operate",
     },
     "node.shutdown": set(),
+    "node.retracting": {"consensus"},
     "node.signing": {"consensus", "node.config", "node.keys", "node.attest"},
     "node.pipeline": {
         "consensus",
@@ -78,6 +79,7 @@ DOORS: dict[str, set[str]] = {
         "node.opened",
         "node.keys",
         "node.members",
+        "node.retracting",
         "node.signing",
         "node.tallying",
         "node.succession",

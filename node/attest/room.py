@@ -49,11 +49,13 @@ class SigningRoom:
         signer: the door to the key.
         index_of: our place in an epoch's set, None where we are no member.
         raised: hears of every alert first, so that nobody asks whether we see what we are about to sign.
-        since: the head of a chain with which this watcher began.
+        since: the head of a chain with which this watcher began; None while there was none: nothing is
+            signed about a chain that was not seen.
         is_orphaned: whether we know that a slot's block is not of its chain any more.
         now: the chains' own time, by which alerts expire.
         dropped: hears of an alert that was not signed because its block was orphaned: should the chain come
             back to that block, the alert is wanted again.
+        signed: hears of every alert that was signed.
         listen_seconds: how long nothing is signed after the start. What another process has signed with this
             key, or this one before its journal was put back, is on the network and comes in meanwhile.
     """
@@ -64,10 +66,11 @@ class SigningRoom:
         *,
         index_of: Callable[[Epoch], OperatorIndex | None],
         raised: Callable[[Digest], None],
-        since: Callable[[ChainId], BlockNumber],
+        since: Callable[[ChainId], BlockNumber | None],
         is_orphaned: Callable[[Slot], bool],
         now: Callable[[], Seconds],
         dropped: Callable[[Alert], None],
+        signed: Callable[[Alert], None],
         listen_seconds: float,
     ) -> None:
         self._signer = signer
@@ -77,6 +80,7 @@ class SigningRoom:
         self._is_orphaned = is_orphaned
         self._now = now
         self._dropped = dropped
+        self._tell_signed = signed
         self._listen_seconds = listen_seconds
         self.is_listening = True
         self._heard = deque[Contribution]()
@@ -148,6 +152,7 @@ class SigningRoom:
             attestation = await self._sign(alert)
             if attestation is None:
                 continue
+            self._tell_signed(alert)
             for door in to:
                 await door.send(attestation)
             self._signed += 1
@@ -177,9 +182,8 @@ class SigningRoom:
         while self._is_wanted(alert):
             try:
                 await self._witness_all()
-                attestation = await self._signer.attest(
-                    alert, index, since=self._since(alert.slot.source_chain_id)
-                )
+                since = self._require_head(alert.slot.source_chain_id)
+                attestation = await self._signer.attest(alert, index, since=since)
             except Refused as refused:
                 if refused.reason is Reason.SIGNED_ELSEWHERE:
                     raise
@@ -204,6 +208,12 @@ class SigningRoom:
                 self._remember(alert.digest())
                 return attestation
         return None
+
+    def _require_head(self, chain_id: ChainId) -> BlockNumber:
+        since = self._since(chain_id)
+        if since is None:
+            raise Unavailable(f"chain {chain_id} has shown no head since this watcher began")
+        return since
 
     def _remember(self, digest: Digest) -> None:
         self._own[digest] = None

@@ -132,6 +132,10 @@ class HeadFollower:
         """The blocks that were emitted lately, for views to look back by."""
         return self._ancestry
 
+    def look_now(self) -> None:
+        """Ask for the head without waiting for the poll interval: somebody says that there is news."""
+        self._awake.set()
+
     @property
     def orphans(self) -> Orphans:
         """The blocks that were emitted and replaced, known as soon as this node knows."""

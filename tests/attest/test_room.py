@@ -55,6 +55,7 @@ def make_room(signer: SigningDoor, **changes: Any) -> SigningRoom:
         "is_orphaned": lambda _slot: False,
         "now": lambda: OBSERVED_AT,
         "dropped": lambda _alert: None,
+        "signed": lambda _alert: None,
         "listen_seconds": 0,
     }
     return SigningRoom(signer, **(quiet | changes))
@@ -374,3 +375,24 @@ async def test_what_is_heard_in_our_name_is_bounded() -> None:
     await hear(room)
 
     assert len(door.witnessed) == MAX_HEARD
+
+
+async def test_nothing_is_signed_about_a_chain_that_showed_no_head_yet(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    door, heads = Door(), iter([None, None, BlockNumber(5)])
+
+    _, signed, logs = await sign_through(door, make_alert(), since=lambda _chain: next(heads))
+
+    assert len(signed) == 1
+    assert door.asked == [5]
+    assert "has shown no head" in logs[0]["detail"]
+
+
+async def test_who_retracts_hears_of_what_was_signed_and_of_nothing_else(tmp_path: Path) -> None:
+    told: list[Alert] = []
+
+    await sign_through(Door(), make_alert(), signed=told.append)
+    await sign_through(Door(), make_alert(), signed=told.append, index_of=lambda _epoch: None)
+
+    assert told == [make_alert()]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from consensus.types import BlockNumber
 from node.chain.reader import ChainReader
@@ -143,9 +144,24 @@ async def test_a_reorg_emits_the_new_branch_from_where_it_forks(chain: Chain, de
         statistics = heads.follower.statistics()
     assert [event.kind for event in branch] == [HeadKind.REORGED, *[HeadKind.EXTENDED] * depth]
     assert branch[0].ref.parent_hash == before[-depth - 1].ref.hash
+    orphans = heads.follower.orphans
+    assert all(orphans.has_left(event.ref.number, event.ref.hash) for event in before[-depth:])
+    standing = [*before[:-depth], *branch]
+    assert not any(orphans.has_left(event.ref.number, event.ref.hash) for event in standing)
     assert [event.ref for event in branch] == await chain.canonical(11 - depth + 1, 12)
     assert (statistics.reorgs, statistics.deepest_reorg) == (1, depth)
     require_linked(branch)
+
+
+async def test_who_is_told_to_look_now_does_not_wait_for_the_poll(chain: Chain) -> None:
+    async with following(chain, poll_seconds=NEVER_POLL_SECONDS) as heads:
+        await heads.next()
+        await trio.testing.wait_all_tasks_blocked()
+        await chain.mine(1)
+
+        heads.follower.look_now()
+
+        assert (await heads.next()).ref.number == 1
 
 
 async def test_a_branch_that_is_shorter_than_ours_is_followed_too(chain: Chain) -> None:
