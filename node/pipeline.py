@@ -390,6 +390,7 @@ async def _run_rooms(
             evaluation=tuple(
                 (chain_id, room.statistics()) for rooms in (prompt, late) for chain_id, room in rooms.items()
             ),
+            live=tuple((chain_id, room.statistics()) for chain_id, room in live.items()),
             signing=signing.statistics(),
             gossip=gossiped,
             tallying=tallying.statistics(),

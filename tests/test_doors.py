@@ -100,6 +100,7 @@ DOORS: dict[str, set[str]] = {
         "node.config",
         "node.evaluate",
         "node.gossip",
+        "node.live",
         "node.observe",
         "node.respond",
         "node.tallying",
@@ -192,6 +193,7 @@ NARROW: dict[tuple[str, str], set[str]] = {
     ("node.operate", "node.chain"): {"node.chain.endpoint", "node.chain.rpc"},
     ("node.operate", "node.evaluate"): {"node.evaluate.room"},
     ("node.operate", "node.gossip"): {"node.gossip.room", "node.gossip.transport"},
+    ("node.operate", "node.live"): {"node.live.room", "node.live.row"},
     ("node.operate", "node.observe"): {"node.observe.heads"},
     ("node.operate", "node.respond"): {"node.respond.responder"},
 }

@@ -19,8 +19,8 @@ from node.chain.rpc import RpcPool
 from node.chain.types import BlockRef
 from node.detect.levels import Levels
 from node.detect.new_contract_scores import NewContractScores
-from node.live.detection import DetectionStatistics, LiveDetection
-from node.live.row import JudgedBlock
+from node.live.detection import LiveDetection
+from node.live.row import JudgedBlock, RowSight
 from node.observe.ancestry import Ancestry
 from node.observe.traces import TraceReader
 from node.observe.view import BlockView
@@ -33,7 +33,7 @@ _log = structlog.get_logger("live")
 class LiveStatistics:
     """What it has come to so far."""
 
-    detections: tuple[DetectionStatistics, ...]
+    rows: tuple[RowSight, ...]
     skipped: int
     """Blocks that rules which take long to read were not judged at, since earlier ones took too long."""
 
@@ -73,9 +73,7 @@ class LiveRoom:
 
     def statistics(self) -> LiveStatistics:
         """What it has come to so far."""
-        return LiveStatistics(
-            detections=tuple(each.statistics() for each in self._detections), skipped=self._skipped
-        )
+        return LiveStatistics(rows=tuple(each.sight() for each in self._detections), skipped=self._skipped)
 
     def view(self, ref: BlockRef) -> BlockView:
         """A block for the rules that wait: with what it created, where one of them asks for that."""

@@ -84,6 +84,27 @@ class Hole:
     said: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowSight:
+    """How a row goes, for who looks on."""
+
+    topic: str
+    """What kind of row it is."""
+    policy: str
+    """What the rule policy calls, or names, for it."""
+    standing: Standing
+    detail: str
+    """Why, in words; empty before anything was said."""
+    head: BlockRef | None
+    """The last block that was dealt with."""
+    blocks: int
+    gaps: int
+    """Rows of blocks that had to be waited for."""
+    passed_over: int
+    """Blocks that were given up."""
+    restarts: int
+
+
 class RowBrokenError(Exception):
     """Blocks that were taken in do not lead to the chain's head any more; never leaves this room."""
 
@@ -119,6 +140,7 @@ class LiveRow(ABC, Generic[Item]):
         self._live_from: BlockNumber | None = None
         self._told_until = BlockNumber(0)  # where the row began anew: up to there only new blocks are told
         self._standing = Standing.STARTING
+        self._detail = ""
         self._head: BlockRef | None = None
         self._ahead: deque[HeadEvent] = deque()
         self._holes: dict[
@@ -142,6 +164,20 @@ class LiveRow(ABC, Generic[Item]):
     @abstractmethod
     def _learning(self) -> str | None:
         """How much is still learned before anything is judged; None once that is over."""
+
+    def sight(self) -> RowSight:
+        """How it goes."""
+        return RowSight(
+            topic=self.topic,
+            policy=str(self._told.get("policy", "")),
+            standing=self._standing,
+            detail=self._detail,
+            head=self._head,
+            blocks=self._blocks,
+            gaps=self._gaps,
+            passed_over=self._passed_over,
+            restarts=self._restarts,
+        )
 
     def wake(self) -> None:
         """A head has come."""
@@ -307,7 +343,7 @@ class LiveRow(ABC, Generic[Item]):
         """Say how it stands, once until that changes."""
         if standing is self._standing:
             return
-        self._standing = standing
+        self._standing, self._detail = standing, detail
         is_well = standing in (Standing.LIVE, Standing.LEARNING, Standing.CATCHING_UP)
         say = self._log.info if is_well else self._log.warning
         say(f"{self.topic}.{standing.value}", **self._told, detail=detail)

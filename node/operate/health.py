@@ -14,6 +14,7 @@ from typing import Final
 from consensus.alert import Level
 from consensus.certificate import compute_levels
 from node.chain.endpoint import EndpointHealth
+from node.live.row import Standing as LiveStanding
 from node.operate.snapshot import ChainSight, Snapshot
 
 STALE_SECONDS: Final = 60.0
@@ -155,6 +156,14 @@ def _backlog(snapshot: Snapshot) -> Iterator[str]:
         yield f"{waiting} frames of peers wait to be read"
 
 
+def _blind_detections(snapshot: Snapshot) -> Iterator[str]:
+    for chain_id, live in snapshot.live:
+        for row in live.rows:
+            if row.standing in (LiveStanding.WAITING, LiveStanding.LOST):
+                seen = "no block" if row.head is None else f"block {row.head.number}"
+                yield f"{row.policy} on chain {chain_id} knows nothing after {seen}: {row.detail}"
+
+
 def _signing_waits(snapshot: Snapshot) -> Iterator[str]:
     if snapshot.signing.is_unavailable:
         yield f"the key or its journal does not answer; {snapshot.signing.waiting} alerts more wait"
@@ -237,6 +246,14 @@ CHECKS: Final = (
         title="Peers send faster than we read",
         remedy="Look for a flood in tocsin_frames_refused_total, and for a machine that is too small.",
         look=_backlog,
+    ),
+    Check(
+        code="TOCSIN-DETECT-01",
+        severity=Severity.WARNING,
+        title="What rules look up is not known",
+        remedy="Give endpoints that trace and have the state of these blocks; where it says so, learn anew. "
+        "The other rules go on.",
+        look=_blind_detections,
     ),
     Check(
         code="TOCSIN-SIGN-01",

@@ -19,6 +19,8 @@ from prometheus_client.registry import Collector
 from consensus.errors import Reason
 from node.chain.endpoint import EndpointHealth, EndpointStatistics
 from node.evaluate.room import RoomStatistics as EvaluationStatistics
+from node.live.row import RowSight
+from node.live.row import Standing as LiveStanding
 from node.operate.health import CHECKS, examine, is_ready
 from node.operate.snapshot import ChainSight, Snapshot, Standing
 
@@ -121,6 +123,18 @@ def _of_rooms(read: Callable[[EvaluationStatistics], int]) -> Callable[[Snapshot
     return samples
 
 
+def _of_rows(read: Callable[[RowSight], int]) -> Callable[[Snapshot], Samples]:
+    def samples(snapshot: Snapshot) -> Samples:
+        counts: dict[tuple[str, str, str], int] = {}
+        for chain_id, live in snapshot.live:
+            for row in live.rows:  # two policies may name one: the one that stands worse is told
+                labels = (str(chain_id), row.topic, row.policy)
+                counts[labels] = min(counts.get(labels, read(row)), read(row))
+        return sorted(counts.items())
+
+    return samples
+
+
 def _unknowns(snapshot: Snapshot) -> Samples:
     counts: Counter[tuple[str, str]] = Counter()
     for chain_id, room in snapshot.evaluation:
@@ -131,6 +145,7 @@ def _unknowns(snapshot: Snapshot) -> Samples:
 
 _CHAIN: Final = ("chain_id",)
 _ENDPOINT: Final = ("chain_id", "endpoint")
+_ROW: Final = ("chain_id", "kind", "policy")
 _REASON: Final = ("reason",)
 
 METRICS: Final = (
@@ -189,6 +204,34 @@ METRICS: Final = (
         help="Blocks that were given up after an outage that was too long: nobody looked at them here.",
         labels=_CHAIN,
         read=_of_chains(lambda chain: chain.heads.skipped),
+    ),
+    Description(
+        name="detection_live",
+        kind=Kind.GAUGE,
+        help="1 where what rules look up is known of every block that comes, else 0.",
+        labels=_ROW,
+        read=_of_rows(lambda row: row.standing is LiveStanding.LIVE),
+    ),
+    Description(
+        name="detection_block_number",
+        kind=Kind.GAUGE,
+        help="The last block of which it is known, or that was learned from.",
+        labels=_ROW,
+        read=_of_rows(lambda row: 0 if row.head is None else row.head.number),
+    ),
+    Description(
+        name="detection_passed_over_total",
+        kind=Kind.COUNTER,
+        help="Blocks that were given up since they alone could not be traced; they stay unknown.",
+        labels=_ROW,
+        read=_of_rows(lambda row: row.passed_over),
+    ),
+    Description(
+        name="late_blocks_skipped_total",
+        kind=Kind.COUNTER,
+        help="Blocks at which rules that take long to read were not judged: those before took too long.",
+        labels=_CHAIN,
+        read=lambda snapshot: [((str(chain_id),), live.skipped) for chain_id, live in snapshot.live],
     ),
     Description(
         name="reorgs_total",

@@ -15,6 +15,7 @@ from node.chain.rpc import RpcStatistics
 from node.evaluate.room import RoomStatistics as EvaluationStatistics
 from node.gossip.room import RoomStatistics as GossipStatistics
 from node.gossip.transport import PeerId
+from node.live.room import LiveStatistics
 from node.observe.heads import HeadStatistics
 from node.respond.responder import ResponderStatistics
 from node.tallying import TallyingStatistics
@@ -58,6 +59,8 @@ class Snapshot:
     standing: Standing | None
     evaluation: tuple[tuple[ChainId, EvaluationStatistics], ...]
     """A chain has a room for rules that are judged at once, and one for those that wait for traces."""
+    live: tuple[tuple[ChainId, LiveStatistics], ...]
+    """Of each chain whose rules wait for detections or new contracts."""
     signing: SigningStatistics
     gossip: GossipStatistics
     tallying: TallyingStatistics

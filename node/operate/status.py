@@ -38,6 +38,19 @@ def describe(snapshot: Snapshot) -> dict[str, Any]:
             "registered": transport.registered,
             "banned": list(transport.banned),
         },
+        "detections": [
+            {
+                "chain_id": chain_id,
+                "kind": row.topic,
+                "policy": row.policy,
+                "standing": row.standing.value,
+                "detail": row.detail,
+                "block_number": None if row.head is None else row.head.number,
+                "passed_over": row.passed_over,
+            }
+            for chain_id, live in snapshot.live
+            for row in live.rows
+        ],
         "alerts": {
             "raised": sum(room.alerts for _, room in snapshot.evaluation),
             "signed": snapshot.signing.signed,
@@ -86,6 +99,10 @@ def render_status(status: Mapping[str, Any]) -> str:
             f"  {part}  {chain['name']} ({chain['chain_id']}): {seen}; "
             f"{healthy} of {len(chain['endpoints'])} endpoints healthy, {chain['agreement']} must agree"
         )
+    for row in status["detections"]:
+        at = "" if row["block_number"] is None else f", block {row['block_number']}"
+        standing = row["standing"].replace("_", " ")
+        lines.append(f"  looks    {row['policy']} on chain {row['chain_id']}: {standing}{at}")
     epoch, peers, alerts = status["epoch"], status["peers"], status["alerts"]
     if epoch is not None:
         lines.append(

@@ -14,6 +14,9 @@ from node.chain.types import BlockRef
 from node.evaluate.room import RoomStatistics as EvaluationStatistics
 from node.gossip.room import RoomStatistics as GossipStatistics
 from node.gossip.transport import PeerId, TransportStatistics
+from node.live.room import LiveStatistics
+from node.live.row import RowSight
+from node.live.row import Standing as LiveStanding
 from node.observe.heads import HeadStatistics
 from node.operate.snapshot import ChainSight, Snapshot, Standing
 from node.respond.responder import ResponderStatistics
@@ -68,6 +71,13 @@ def chain(chain_id: int = 1, *, is_source: bool = True, **changes: Any) -> Chain
     return replace(seen, **changes)
 
 
+def row(standing: LiveStanding = LiveStanding.LIVE, **changes: Any) -> RowSight:
+    seen = zeros(
+        RowSight, topic="detection", policy="general", standing=standing, detail="as it is", head=None
+    )
+    return replace(seen, **changes)
+
+
 def transport(**changes: Any) -> TransportStatistics:
     peers = tuple(PeerId(f"peer-{number}") for number in range(3))
     return zeros(TransportStatistics, registered=3, connected=peers, **changes)
@@ -89,6 +99,7 @@ def snapshot(**changes: Any) -> Snapshot:
             online_weight=Weight(400),
         ),
         evaluation=((ChainId(1), zeros(EvaluationStatistics, blocks=5)),),
+        live=((ChainId(1), LiveStatistics(rows=(row(),), skipped=0)),),
         signing=zeros(SigningStatistics),
         gossip=zeros(GossipStatistics, transport=transport()),
         tallying=zeros(TallyingStatistics),

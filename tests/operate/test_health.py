@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from consensus.operators import OperatorSet
-from consensus.types import Seconds, Weight
+from consensus.types import ChainId, Seconds, Weight
 from node.attest.room import SigningStatistics
 from node.chain.endpoint import EndpointHealth
 from node.gossip.room import RoomStatistics
 from node.gossip.transport import PeerId
+from node.live.room import LiveStatistics
+from node.live.row import Standing as LiveStanding
 from node.operate.health import (
     BACKLOG,
     CHECKS,
@@ -24,7 +26,7 @@ from node.operate.health import (
 )
 from node.operate.snapshot import Snapshot, find_standing
 from tests.consensus.factories import make_operator_set
-from tests.operate.snapshots import NOW, chain, endpoint, snapshot, transport, zeros
+from tests.operate.snapshots import NOW, chain, endpoint, row, snapshot, transport, zeros
 from tests.render_operate import render_health
 
 PAGE = Path(__file__).parents[2] / "docs" / "health.md"
@@ -40,6 +42,10 @@ def _endpoints(*said: EndpointHealth) -> Snapshot:
     seen = chain()
     endpoints = tuple(endpoint(f"e{at}", health=each) for at, each in enumerate(said))
     return snapshot(chains=(replace(seen, rpc=replace(seen.rpc, endpoints=endpoints)),))
+
+
+def _live(standing: LiveStanding) -> Snapshot:
+    return snapshot(live=((ChainId(1), LiveStatistics(rows=(row(standing), row()), skipped=0)),))
 
 
 UP, DOWN = EndpointHealth.HEALTHY, EndpointHealth.UNREACHABLE
@@ -105,6 +111,8 @@ FAULTS: dict[str, tuple[Snapshot, Snapshot, set[str]]] = {
         snapshot(gossip=zeros(RoomStatistics, transport=transport(inbox_backlog=BACKLOG - 1))),
         {"TOCSIN-PEERS-03"},
     ),
+    "a detection waits": (_live(LiveStanding.WAITING), _live(LiveStanding.CATCHING_UP), {"TOCSIN-DETECT-01"}),
+    "a detection is lost": (_live(LiveStanding.LOST), _live(LiveStanding.LEARNING), {"TOCSIN-DETECT-01"}),
     "the key does not answer": (
         snapshot(signing=zeros(SigningStatistics, is_unavailable=True, waiting=3)),
         snapshot(signing=zeros(SigningStatistics, unavailable=5)),
