@@ -11,7 +11,8 @@ unknown for good, a finding says so, and the others go on as if it had held noth
 fills one block with calls, for the price of their gas, would blind every watcher from there on.
 
 Whatever ends the row, such as a reorg below what is kept, is answered by beginning again at the file, where
-the chain is still near enough; where it is not, a finding says what is not covered.
+the chain is still near enough; where it is not, or where what judges breaks at a transaction, a finding says
+what is not covered, and the other rules go on.
 
 What is read of a block and what is made of it is said by those that are such rows (`detection.py`,
 `series.py`).
@@ -30,7 +31,7 @@ from typing import ClassVar, Final, Generic, TypeVar
 import structlog
 import trio
 
-from consensus.errors import Unavailable
+from consensus.errors import Broken, Refused, Unavailable
 from consensus.types import BlockHash, BlockNumber
 from node.chain.reader import ChainReader
 from node.chain.types import BlockRef
@@ -56,7 +57,7 @@ class Standing(StrEnum):
     WAITING = "waiting"
     """A block cannot be read; nothing is known from it on."""
     LOST = "lost"
-    """What was learned does not lead to this chain's head; learn anew."""
+    """What was learned does not lead to this chain's head, or what judges broke: nothing will be known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +192,13 @@ class LiveRow(ABC, Generic[Item]):
                 await trio.sleep_forever()  # the finding says what to do; the other rules go on
             self._head = start
             self._begin()
-            await self._follow(start)
+            try:
+                await self._follow(start)
+            except (Broken, Refused) as error:
+                # a transaction that breaks a detector must not take the other rules down with it, and would
+                # do so again after each start
+                self._stand(Standing.LOST, f"stopped: {error}; the other rules go on")
+                await trio.sleep_forever()
             self._told_until = BlockNumber(max(self._told_until, self._head.number))
             self._restarts += 1
 

@@ -12,8 +12,9 @@ import trio
 import trio.testing
 
 from consensus.alert import Level
-from consensus.errors import Reason, Unavailable
+from consensus.errors import Broken, Reason, Unavailable
 from consensus.types import Address, BlockHash, BlockNumber
+from node.detect.evidence import Judgement
 from node.detect.learned import Learned, RecordedSpan
 from node.detect.levels import KEPT_BLOCKS, Levels
 from node.detect.watch import Watch
@@ -333,6 +334,36 @@ async def test_a_file_of_a_branch_that_the_chain_left_is_named_and_nothing_is_kn
     async with running(chain, levels) as room:
         assert room.standing is Standing.LOST
         assert room.told == []
+
+
+class Brittle(Watch):
+    def judge(self, transaction: TransactionTrace) -> Judgement:
+        if transaction.block_number == 62:
+            raise Broken("the detector 'brittle' failed")
+        return super().judge(transaction)
+
+
+async def test_a_transaction_that_breaks_a_detector_ends_the_detection_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chain = make_chain()
+    levels = make_levels(make_learned(chain))
+
+    def make_watch() -> Watch:
+        watch = Brittle(make_policy())
+        assert levels.learned is not None
+        watch.restore(levels.learned.state, {})
+        return watch
+
+    monkeypatch.setattr(levels, "make_watch", make_watch)
+    async with running(chain, levels) as room:
+        chain.extend(quiet(61), quiet(62), quiet(63))
+        await room.settle()
+
+        assert room.levels.at(chain.blocks[61]) == 0
+        assert not any(room.levels.knows(ref) for ref in chain.blocks[62:])
+        assert room.standing is Standing.LOST
+        assert "'brittle' failed" in room.detection.sight().detail
 
 
 async def test_without_a_file_a_block_counts_from_the_first_that_is_judged_whole() -> None:
