@@ -87,10 +87,16 @@ class NetworkConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GossipConfig:
-    """Where to listen, and where operators may be found (multiaddrs ending in /p2p/<peer id>)."""
+    """Where to listen, and where operators may be found (multiaddrs ending in /p2p/<peer id>).
+
+    `announce` are multiaddrs that other operators are told, none for `listen`; `relays` the peer ids that may
+    pull beside the operators.
+    """
 
     listen: str
     peers: tuple[str, ...]
+    announce: tuple[str, ...]
+    relays: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +183,8 @@ class _Network(msgspec.Struct, forbid_unknown_fields=True):
 class _Gossip(msgspec.Struct, forbid_unknown_fields=True):
     listen: str = "/ip4/0.0.0.0/tcp/4601"
     peers: list[str] = []
+    announce: list[str] = []
+    relays: list[str] = []
 
 
 class _Signer(msgspec.Struct, forbid_unknown_fields=True):
@@ -340,7 +348,12 @@ def _checked(parsed: _File, path: Path) -> Config:
             password_file=folder / parsed.keys.password_file,
         ),
         network=_network(parsed.network, chains, path),
-        gossip=GossipConfig(listen=parsed.gossip.listen, peers=tuple(parsed.gossip.peers)),
+        gossip=GossipConfig(
+            listen=parsed.gossip.listen,
+            peers=tuple(parsed.gossip.peers),
+            announce=tuple(parsed.gossip.announce),
+            relays=tuple(parsed.gossip.relays),
+        ),
         signer=_signer(parsed, path),
         operate=OperateConfig(listen=_listen(parsed.operate.listen, path)),
         chains=chains,

@@ -14,6 +14,7 @@ matters is on the disk.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 
@@ -39,11 +40,13 @@ from node.evaluate.findings import Question
 from node.evaluate.lookups import BlockValues, LookedUpSignal
 from node.evaluate.policy import Policy
 from node.evaluate.room import EvaluationRoom
+from node.gossip.addresses import dialable
 from node.gossip.forwarder import Forwarder
 from node.gossip.forwarding import Forwarding
 from node.gossip.frames import Kind
 from node.gossip.holdings import TallyHoldings
 from node.gossip.host import HostConfig, addresses_by_peer, open_host
+from node.gossip.identity import Identity
 from node.gossip.room import GossipRoom, compute_older_topic, compute_topic
 from node.gossip.transport import Addresses, GossipTransport, PeerId, Received
 from node.keys import open_node_keys
@@ -122,7 +125,10 @@ async def run_watcher(config: Config) -> None:
             members=members,
             signer=signer,
             transport=transport,
+            identity=Identity(keys.identity.to_bytes()),
+            announced=config.gossip.announce or dialable(transport.listening_on),
             addresses=addresses_by_peer(config.gossip.peers),
+            relays=frozenset(PeerId(each) for each in config.gossip.relays),
             listen_seconds=config.signer.listen_seconds,
             capture_confirmations=config.network.capture_confirmations,
             listen=config.operate.listen,
@@ -137,7 +143,10 @@ async def _run_rooms(
     members: Members,
     signer: SigningDoor,
     transport: GossipTransport,
+    identity: Identity,
+    announced: Addresses,
     addresses: Mapping[PeerId, Addresses],
+    relays: frozenset[PeerId],
     listen_seconds: float,
     capture_confirmations: int,
     listen: str | None,
@@ -195,7 +204,10 @@ async def _run_rooms(
         now=chain_time,
         first_peers=forwarding.first_peers,
         holdings=TallyHoldings(tally),
+        relays=relays,
     )
+    # milliseconds of now: above every number of a run before, or outbid as soon as a peer tells us of it
+    gossip.exchange_addresses(identity, addresses=announced, sequence=time.time_ns() // 1_000_000)
     gossip.serve(Kind.PARTIAL_CERTIFICATE, decode=decode_partial, take=forwarding.take)
 
     async def blame(contribution: Contribution, reason: Reason) -> None:

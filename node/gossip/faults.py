@@ -12,6 +12,8 @@ STRIKES: Mapping[Reason, int] = MappingProxyType(
         Reason.CRASHED_HANDLER: 25,
         Reason.STALLED_FRAME: 10,
         Reason.FORGED_AUTHOR: 10,
+        Reason.FORGED_ANNOUNCEMENT: 25,
+        Reason.RELAY_SPOKE: 10,
         Reason.WRONG_TOPIC: 10,
         Reason.BAD_SIGNATURE: 34,
         Reason.NOT_ITS_OWN: 10,

@@ -8,10 +8,11 @@ count comes from `node.gossip.door`.
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from ipaddress import IPv6Network
 from typing import Any, cast
 
 import structlog
@@ -42,6 +43,7 @@ from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 from multiaddr import Multiaddr
 
 from consensus.errors import Broken, Reason
+from node.gossip.budgets import Bucket, Rate
 from node.gossip.door import Door
 from node.gossip.transport import Path, PeerId
 
@@ -53,6 +55,11 @@ MAX_CONNECTIONS = 300
 MAX_STREAMS_PER_PEER = 32
 """Long-lived ones are two (pubsub, direct) each way; ping and identify come and go."""
 MAX_HANDSHAKES_PER_ADDRESS = 16
+MAX_HANDSHAKES = 64
+"""Of all addresses together; each is 10 ms of work that a stranger can ask for."""
+CONNECTIONS = Rate(messages_per_second=2, message_burst=64, bytes_per_second=0, byte_burst=0)
+"""Connections that one address may open, before any cryptography; a fleet behind one fits into its burst."""
+MAX_ADDRESSES_REMEMBERED = 4_096
 HANDSHAKE_SECONDS = 5.0
 CLOSE_SECONDS = 1.0
 READ_CHUNK_BYTES = 64 * 1024
@@ -178,23 +185,37 @@ def admit_only(swarm: Swarm, door: Door) -> None:
     _replace(swarm.upgrader, "upgrade_security", upgrade_registered)
 
 
-def plug_inbound_leak(swarm: Swarm, door: Door) -> None:
+def plug_inbound_leak(swarm: Swarm, door: Door, connections: Rate) -> None:
     """End each inbound handler with *its* connection.
 
     Attack: the library's handler waits for the swarm to end and holds its slot until then; after 300 inbound
     connections in a lifetime, each long closed, the listener refuses everybody for ever. A member that
-    reconnects does it in a minute, an honest fleet in some weeks. A second bound keeps one address from
-    holding all slots with handshakes that it never finishes.
+    reconnects does it in a minute, an honest fleet in some weeks. Three more bounds stand before the
+    handshake: how often one address connects, and how many handshakes it and all together keep open.
     """
     handshakes: Counter[str] = Counter()
+    arrivals: OrderedDict[str, Bucket] = OrderedDict()
+
+    def may_connect(address: str) -> bool:
+        """Charge one connection to the address it comes from; the longest silent address is forgotten."""
+        now = trio.current_time()
+        bucket = arrivals.pop(address, None) or Bucket.full(connections, now)
+        arrivals[address] = bucket
+        if len(arrivals) > MAX_ADDRESSES_REMEMBERED:
+            arrivals.popitem(last=False)
+        return bucket.take(0, now)
 
     async def handle_one(stream: ReadWriteCloser, listen_addr: Multiaddr, _failure: object) -> None:
         remote = swarm._build_remote_multiaddr(stream)
         if remote is None or not await swarm.connection_gate.is_allowed(remote):
             await close_quietly(stream.close)
             return
-        address = str(remote).split("/tcp/", 1)[0]
-        if handshakes[address] >= MAX_HANDSHAKES_PER_ADDRESS:
+        address = _place_of(remote)
+        if not may_connect(address):
+            door.count(Reason.TOO_MANY_CONNECTIONS)
+            await close_quietly(stream.close)
+            return
+        if handshakes[address] >= MAX_HANDSHAKES_PER_ADDRESS or handshakes.total() >= MAX_HANDSHAKES:
             door.count(Reason.TOO_MANY_HANDSHAKES)
             await close_quietly(stream.close)
             return
@@ -219,6 +240,12 @@ def plug_inbound_leak(swarm: Swarm, door: Door) -> None:
                 del pending[address]
 
     _replace(swarm, "_do_handle_inbound_connection", handle_one)
+
+
+def _place_of(remote: Multiaddr) -> str:
+    """What counts as one address: an IPv4 address, or the /64 that one IPv6 customer has."""
+    kind, host = str(remote).split("/")[1:3]
+    return str(IPv6Network((host, 64), strict=False)) if kind == "ip6" else host
 
 
 async def _closed(swarm: Swarm, muxed_conn: IMuxedConn) -> None:

@@ -16,8 +16,6 @@ import structlog
 import trio
 from libp2p import new_host
 from libp2p.abc import IHost, INetConn, INetStream, INetwork, INotifee
-from libp2p.crypto.ed25519 import create_new_key_pair
-from libp2p.crypto.keys import KeyPair
 from libp2p.custom_types import TProtocol
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
@@ -27,7 +25,7 @@ from multiaddr import Multiaddr
 
 from consensus.errors import Reason, Unavailable
 from node.gossip import hardening
-from node.gossip.budgets import Budgets, Limits
+from node.gossip.budgets import Budgets, Limits, Rate
 from node.gossip.door import Door
 from node.gossip.frames import (
     MAX_FRAME_BYTES,
@@ -37,11 +35,11 @@ from node.gossip.frames import (
     to_version_1,
 )
 from node.gossip.hardening import GuardedPubsub, close_connection, peer_name
+from node.gossip.identity import SEED_BYTES, Identity
 from node.gossip.push import PUSH_PROTOCOLS, SendQueue, read_frames, write_frames
 from node.gossip.redial import Backoff, resolve
 from node.gossip.transport import Addresses, Path, PeerId, Received, TransportStatistics
 
-SEED_BYTES = 32
 INBOX_PAYLOADS = 2_048
 """An incident's burst by both paths; at 16 KiB each it is 32 MiB at worst."""
 JOINED_EVENTS = 256
@@ -81,6 +79,7 @@ class HostConfig:
     max_spread_bytes: int = MAX_SPREAD_BYTES
     announce: Addresses = ()
     limits: Limits = field(default_factory=Limits)
+    connections: Rate = hardening.CONNECTIONS
     send_queue_payloads: int = 1_024
     send_queue_bytes: int = 1024 * 1024
     pubsub_backlog_payloads: int = 1_024
@@ -112,7 +111,7 @@ class HostConfig:
 
 def peer_id_of_seed(seed: bytes) -> PeerId:
     """The peer id that an operator registers for this identity."""
-    return peer_name(ID.from_pubkey(_key_pair(seed).public_key))
+    return Identity(seed).peer_id
 
 
 def addresses_by_peer(multiaddrs: Iterable[str]) -> dict[PeerId, Addresses]:
@@ -148,10 +147,6 @@ def _version_of(stream: INetStream) -> int:
     return next(version for version, name in PUSH_PROTOCOLS.items() if name == stream.get_protocol())
 
 
-def _key_pair(seed: bytes) -> KeyPair:
-    return create_new_key_pair(seed)
-
-
 @dataclass(slots=True)
 class _Link:
     """All that we hold of one registered operator."""
@@ -160,6 +155,8 @@ class _Link:
     addresses: Addresses
     queue: SendQueue
     scope: trio.CancelScope
+    is_relay: bool = False
+    learned: Addresses = ()  # in the operator's own words, which are newer than our configuration
     came: trio.Event = field(default_factory=trio.Event)  # set when a connection to it appears
     is_open: bool = False
     wire_version: int = NEWEST_VERSION  # what its open stream agreed on
@@ -208,7 +205,7 @@ class Libp2pTransport:
         )
         hardening.leave_dialing_to_us(self._swarm)
         hardening.admit_only(self._swarm, self.door)
-        hardening.plug_inbound_leak(self._swarm, self.door)
+        hardening.plug_inbound_leak(self._swarm, self.door, config.connections)
         hardening.guard_streams(self._swarm, self.door)
         for protocol in self._protocols:
             host.set_stream_handler(protocol, self._on_push_stream)
@@ -235,12 +232,13 @@ class Libp2pTransport:
 
     @property
     def connected(self) -> tuple[PeerId, ...]:
-        return tuple(sorted(peer_id for peer_id, link in self._links.items() if link.is_open))
+        return self._open_links(are_relays=False)
 
     async def publish(self, payload: bytes) -> None:
         self._require_sendable(payload, self._config.max_spread_bytes)
         for link in self._links.values():
-            self._enqueue(link, payload)
+            if not link.is_relay:
+                self._enqueue(link, payload)
         self._backlog.put_nowait(payload)
         await trio.lowlevel.checkpoint()
 
@@ -253,10 +251,19 @@ class Libp2pTransport:
             self._enqueue(link, payload)
         await trio.lowlevel.checkpoint()
 
-    async def register(self, peers: Mapping[PeerId, Addresses]) -> None:
+    def learn(self, peer_id: PeerId, addresses: Addresses) -> None:
+        link = self._links.get(peer_id)
+        if link is not None and link.learned != addresses:
+            link.learned = addresses
+            link.next_address = 0
+            link.came.set()  # whoever waits to dial again dials now, where nobody could be dialed before
+
+    async def register(
+        self, peers: Mapping[PeerId, Addresses], *, relays: frozenset[PeerId] = frozenset()
+    ) -> None:
         wanted = {
             peer_id: addresses
-            for peer_id, addresses in peers.items()
+            for peer_id, addresses in (dict.fromkeys(relays, ()) | dict(peers)).items()
             if peer_id != self.peer_id and _is_peer_id(peer_id)
         }
         self.door.register([*wanted, self.peer_id])
@@ -266,7 +273,7 @@ class Libp2pTransport:
         for peer_id, addresses in wanted.items():
             link = self._links.get(peer_id)
             if link is not None:
-                link.addresses = addresses
+                link.addresses, link.is_relay = addresses, peer_id not in peers
                 continue
             link = self._links[peer_id] = _Link(
                 peer=ID.from_base58(peer_id),
@@ -277,6 +284,7 @@ class Libp2pTransport:
                     on_drop=lambda: self.door.count(Reason.SEND_QUEUE_FULL),
                 ),
                 scope=trio.CancelScope(),
+                is_relay=peer_id not in peers,
             )
             self._nursery.start_soon(self._tend, link)
         await trio.lowlevel.checkpoint()
@@ -290,11 +298,12 @@ class Libp2pTransport:
 
     def statistics(self) -> TransportStatistics:
         return TransportStatistics(
-            registered=len(self._links),
+            registered=sum(not link.is_relay for link in self._links.values()),
             connected=self.connected,
             older=tuple(
                 peer_id for peer_id in self.connected if self._links[peer_id].wire_version < NEWEST_VERSION
             ),
+            relays=self._open_links(are_relays=True),
             banned=self.door.banned(),
             sent_direct=self._sent_direct,
             sent_pubsub=self._sent_pubsub,
@@ -312,6 +321,15 @@ class Libp2pTransport:
             link.scope.cancel()
 
     # --- pushing
+
+    def _open_links(self, *, are_relays: bool) -> tuple[PeerId, ...]:
+        return tuple(
+            sorted(
+                peer_id
+                for peer_id, link in self._links.items()
+                if link.is_open and link.is_relay is are_relays
+            )
+        )
 
     @property
     def _protocols(self) -> list[TProtocol]:
@@ -370,9 +388,10 @@ class Libp2pTransport:
 
     async def _dial(self, link: _Link) -> bool:
         """Try one address of the operator, the next one next time."""
-        if not link.addresses or not self.door.is_welcome(peer_name(link.peer)):
+        known = (*link.learned, *(each for each in link.addresses if each not in link.learned))
+        if not known or not self.door.is_welcome(peer_name(link.peer)):
             return False
-        address = link.addresses[link.next_address % len(link.addresses)]
+        address = known[link.next_address % len(known)]
         link.next_address += 1
         # After one failure the library refuses to dial for a minute, and it prefers addresses that peers told
         # it.
@@ -551,7 +570,7 @@ async def open_host(
     hardening.require_audited_version()
     hardening.quiet_library()
     _require_free(config.listen)
-    key_pair = _key_pair(config.seed)
+    key_pair = Identity(config.seed).key_pair
     host: Any = new_host(
         key_pair=key_pair,
         sec_opt=hardening.noise_only(key_pair),

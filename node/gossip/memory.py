@@ -5,7 +5,7 @@ functions of who sends to whom by which path, so that a test states them and a r
 passes the same `Door` as over libp2p: size, registration, budgets and bans behave alike.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import trio
@@ -104,6 +104,8 @@ class MemoryTransport:
         self._inbox, self._received = trio.open_memory_channel[Received](network.config.inbox_payloads)
         self._joins, self._joined = trio.open_memory_channel[PeerId](network.config.inbox_payloads)
         self._sent: dict[Path, int] = dict.fromkeys(Path, 0)
+        self._relays: frozenset[PeerId] = frozenset()
+        self.learned: dict[PeerId, Addresses] = {}
         self.door = Door(
             max_payload_bytes=network.config.max_payload_bytes,
             budgets=Budgets(network.config.limits, clock),
@@ -125,13 +127,15 @@ class MemoryTransport:
 
     @property
     def connected(self) -> tuple[PeerId, ...]:
-        others = sorted(self.door.registered - {self._peer_id})
-        return tuple(peer for peer in others if self._network.between(self._peer_id, peer) is not None)
+        return self._reached(self.door.registered - {self._peer_id} - self._relays)
+
+    def _reached(self, peers: Iterable[PeerId]) -> tuple[PeerId, ...]:
+        return tuple(peer for peer in sorted(peers) if self._network.between(self._peer_id, peer) is not None)
 
     async def publish(self, payload: bytes) -> None:
         self._require_sendable(payload)
         for peer_id in sorted(self.door.registered - {self._peer_id}):
-            for path in Path:
+            for path in (Path.PUBSUB,) if peer_id in self._relays else Path:
                 self._deliver(peer_id, payload, path)
         await trio.lowlevel.checkpoint()
 
@@ -140,12 +144,18 @@ class MemoryTransport:
         self._deliver(peer_id, payload, Path.DIRECT)
         await trio.lowlevel.checkpoint()
 
-    async def register(self, peers: Mapping[PeerId, Addresses]) -> None:
-        new = peers.keys() - self.door.registered
-        self.door.register([*peers, self._peer_id])
+    async def register(
+        self, peers: Mapping[PeerId, Addresses], *, relays: frozenset[PeerId] = frozenset()
+    ) -> None:
+        new = (peers.keys() | relays) - self.door.registered
+        self._relays = relays - peers.keys()
+        self.door.register([*peers, *relays, self._peer_id])
         for peer_id in sorted(new):
             self._network.announce(self._peer_id, peer_id)
         await trio.lowlevel.checkpoint()
+
+    def learn(self, peer_id: PeerId, addresses: Addresses) -> None:
+        self.learned[peer_id] = addresses
 
     async def strike(self, peer_id: PeerId, points: int, *, reason: Reason) -> None:
         self.door.strike(peer_id, points, reason=reason)
@@ -156,9 +166,10 @@ class MemoryTransport:
 
     def statistics(self) -> TransportStatistics:
         return TransportStatistics(
-            registered=len(self.door.registered - {self._peer_id}),
+            registered=len(self.door.registered - {self._peer_id} - self._relays),
             connected=self.connected,
             older=tuple(peer for peer in self.connected if self._network.wire_version(peer) < NEWEST_VERSION),
+            relays=self._reached(self._relays),
             banned=self.door.banned(),
             sent_direct=self._sent[Path.DIRECT],
             sent_pubsub=self._sent[Path.PUBSUB],

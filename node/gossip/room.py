@@ -29,7 +29,9 @@ from consensus.reconciliation import (
     decode_want,
 )
 from consensus.types import Address, Digest, Epoch, NetworkId, OperatorIndex, Seconds
+from node.gossip.addresses import decode_announcement
 from node.gossip.budgets import JOINED_VERIFICATION_US, LONE_VERIFICATION_US
+from node.gossip.exchange import AddressExchange
 from node.gossip.faults import STRIKES
 from node.gossip.frames import (
     SPREAD,
@@ -41,6 +43,7 @@ from node.gossip.frames import (
     parse_frame,
 )
 from node.gossip.holdings import Holdings
+from node.gossip.identity import Identity
 from node.gossip.intake import Intake
 from node.gossip.open_attestations import OpenAttestations
 from node.gossip.reconciler import Reconciler, ReconcilerStatistics
@@ -57,6 +60,9 @@ LONGEST_PAUSE_SECONDS = 30.0
 TICK_SECONDS = 1.0
 MAX_REPEATS_PER_TICK = 32
 """Keeps repeats below a third of an operator's budget at its peers (budgets.Limits.author)."""
+
+PULLING: frozenset[Kind] = frozenset({Kind.SUMMARY, Kind.WANT})
+"""What a relay may send."""
 
 T = TypeVar("T")
 
@@ -108,6 +114,7 @@ class GossipRoom:
             it is repeated, which it is unless its alert settles before.
         holdings: what peers may compare with and pull; without it nothing is compared.
         jitter: when and whom it is compared with.
+        relays: peers beside the operators that may pull, and say nothing else.
         max_waiting: attestations that wait before `incoming`; beyond, the member with most for its stake
             gives way.
     """
@@ -123,6 +130,7 @@ class GossipRoom:
         holdings: Holdings | None = None,
         jitter: random.Random | None = None,
         max_waiting: int = MAX_WAITING,
+        relays: frozenset[PeerId] = frozenset(),
     ) -> None:
         self._first_peers = first_peers
         self._transport = transport
@@ -142,6 +150,8 @@ class GossipRoom:
         self._refused: Counter[Reason] = Counter()
         self._published = self._repeated = self._received = self._duplicates = 0
         self._services: dict[Kind, _Service[Any]] = {}
+        self._relays = relays
+        self._exchange: AddressExchange | None = None
         self.serve(Kind.ATTESTATION, decode=decode_attestation, take=self._take_attestation)
         self._reconciler = None if holdings is None else self._reconcile(holdings, jitter or random.Random())
 
@@ -160,6 +170,19 @@ class GossipRoom:
         if kind in self._services:
             raise ValueError(f"kind {kind.name} is served already; one taker a kind")
         self._services[kind] = _Service(decode=decode, take=take)
+
+    def exchange_addresses(self, identity: Identity, *, addresses: Addresses, sequence: int) -> None:
+        """Announce our addresses, and learn those of others; call before `run`. See `AddressExchange`."""
+        self._exchange = AddressExchange(
+            identity,
+            network_id=self._network_id,
+            addresses=addresses,
+            sequence=sequence,
+            publish=self.publish,
+            push=self.push,
+            learn=self._transport.learn,
+        )
+        self.serve(Kind.ADDRESS, decode=decode_announcement, take=self._exchange.take)
 
     async def publish(self, kind: Kind, body: bytes) -> None:
         """Tell every operator once; kinds in `frames.SPREAD` by pubsub too."""
@@ -187,6 +210,8 @@ class GossipRoom:
             nursery.start_soon(self._feed_tally)
             if self._reconciler is not None:
                 nursery.start_soon(self._reconciler.run)
+            if self._exchange is not None:
+                nursery.start_soon(self._exchange.run)
 
     async def use_operator_sets(
         self, operator_sets: Iterable[OperatorSet], addresses: Mapping[PeerId, Addresses]
@@ -202,7 +227,10 @@ class GossipRoom:
             peers_of.setdefault(operator.address, set()).add(operator.peer_id)
         self._peers_of = {address: frozenset(peer_ids) for address, peer_ids in peers_of.items()}
         peer_ids = {PeerId(operator.peer_id) for operator in members if operator.peer_id}
-        await self._transport.register({peer_id: addresses.get(peer_id, ()) for peer_id in peer_ids})
+        if self._exchange is not None:
+            self._exchange.keep_only(peer_ids)
+        dialed = {peer_id: addresses.get(peer_id, ()) for peer_id in peer_ids}
+        await self._transport.register(dialed, relays=self._relays - peer_ids)
 
     def settled(self, digest: Digest) -> None:
         """The alert has its quorum here: our attestation need not be repeated any more."""
@@ -283,6 +311,10 @@ class GossipRoom:
 
     async def _greet_joined(self) -> None:
         async for peer_id in self._transport.joined:
+            if self._only_pulls(peer_id):
+                continue
+            if self._exchange is not None:
+                await self._exchange.greet(peer_id)
             for payload in self._open.payloads():
                 await self._transport.push(peer_id, payload)
             if self._reconciler is not None:
@@ -318,11 +350,19 @@ class GossipRoom:
             await self._refuse(received, error, points=_price_of_garbage(error))
             return
         payload = frame.to_bytes()
-        if payload in self._seen:
+        if self._only_pulls(received.peer_id) and frame.kind not in PULLING:
+            spoke = Refused(Reason.RELAY_SPOKE, f"a relay may ask, and not send {frame.kind.name}")
+            await self._refuse(received, spoke, points=STRIKES[Reason.RELAY_SPOKE])
+        elif payload in self._seen:
             self._duplicates += 1
         elif await self._serve_frame(frame, received) and frame.kind in SPREAD:
             # Only now: what was refused may be welcome when it comes again.
             self._seen.add(payload, received.peer_id)
+
+    def _only_pulls(self, peer_id: PeerId) -> bool:
+        return peer_id in self._relays and not any(
+            peer_id in peer_ids for peer_ids in self._peers_of.values()
+        )
 
     async def _serve_frame(self, frame: Frame, received: Received) -> bool:
         """Decode and hand on; whether it was taken."""

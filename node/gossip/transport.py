@@ -44,12 +44,14 @@ class Received:
 class TransportStatistics:
     """What the transport did since it started; `drops` holds only reasons that occurred.
 
-    `older` are the connected peers that speak an older wire version than this build.
+    `older` are the connected operators that speak an older wire version than this build, `relays` the
+    connected peers that only pull.
     """
 
     registered: int
     connected: tuple[PeerId, ...]
     older: tuple[PeerId, ...]
+    relays: tuple[PeerId, ...]
     banned: tuple[PeerId, ...]
     sent_direct: int
     sent_pubsub: int
@@ -94,8 +96,17 @@ class GossipTransport(Protocol):
         """Push to this operator alone, when it is connected."""
         ...
 
-    async def register(self, peers: Mapping[PeerId, Addresses]) -> None:
-        """Replace the set of operators that are let in; those that left are disconnected."""
+    async def register(
+        self, peers: Mapping[PeerId, Addresses], *, relays: frozenset[PeerId] = frozenset()
+    ) -> None:
+        """Replace the set of operators that are let in; those that left are disconnected.
+
+        `relays` are let in beside them, to pull: they are pushed to when they ask, and are in no `connected`.
+        """
+        ...
+
+    def learn(self, peer_id: PeerId, addresses: Addresses) -> None:
+        """Where a registered peer can be dialed, in its own words: tried before what `register` said."""
         ...
 
     async def strike(self, peer_id: PeerId, points: int, *, reason: Reason) -> None:

@@ -47,7 +47,14 @@ ALL = range(7)
 class Watcher:
     """One operator's room and tally, joined as the pipeline joins them."""
 
-    def __init__(self, number: int, transport: GossipTransport, members: OperatorSet) -> None:
+    def __init__(
+        self,
+        number: int,
+        transport: GossipTransport,
+        members: OperatorSet,
+        *,
+        relays: frozenset[PeerId] = frozenset(),
+    ) -> None:
         self.number = number
         self.members = members
         self.transport = transport
@@ -62,6 +69,7 @@ class Watcher:
             now=lambda: NOW,
             holdings=TallyHoldings(self.tally),
             jitter=random.Random(number),
+            relays=relays,
         )
 
     async def run(self, addresses: Mapping[PeerId, Addresses] = MappingProxyType({})) -> None:
@@ -119,16 +127,18 @@ class Hostile:
 
 @asynccontextmanager
 async def open_watchers(
-    *numbers: int, network: MemoryNetwork, nursery: trio.Nursery | None = None
+    *numbers: int, network: MemoryNetwork, relays: frozenset[PeerId] = frozenset()
 ) -> AsyncIterator[list[Watcher]]:
     members = make_operator_set()
-    watchers = [Watcher(number, network.transport(peer(number)), members) for number in numbers]
-    async with trio.open_nursery() as inner:
+    watchers = [
+        Watcher(number, network.transport(peer(number)), members, relays=relays) for number in numbers
+    ]
+    async with trio.open_nursery() as nursery:
         for watcher in watchers:
-            (nursery or inner).start_soon(watcher.run)
+            nursery.start_soon(watcher.run)
         await wait_all_tasks_blocked()
         yield watchers
-        inner.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
 
 
 def alert_number(number: int) -> Alert:
