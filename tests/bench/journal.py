@@ -1,17 +1,20 @@
 """Kill -9 around signing, again and again: no conflicting signature, no acknowledged row lost.
 
-    python -m tests.bench.journal [--cycles 1000] [--seed 1]
+    python -m tests.bench.journal [--cycles 1000] [--seed 1] [--door process|socket]
 
 Each cycle is a process of its own that opens the journal of the cycle before, is asked for signatures, many
 of them in conflict with what was signed before, and dies by SIGKILL at a named point or at a random moment. A
 JSON line for each point, then one for the whole run; exit code 1 when a promise was broken. The seed replays
 which process is asked what and where it dies; not the moments of the random kills.
+
+With `--door socket` a cycle is two processes, a signer and its watcher, and either of them dies.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import random
 import signal
@@ -22,14 +25,21 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
+import structlog
 import trio
 
 from consensus.alert import Alert
-from consensus.errors import Reason, Refused
+from consensus.alert_codec import decode_alert
+from consensus.errors import Reason, Refused, Unavailable
 from consensus.types import BlockNumber, OperatorIndex
+from node.attest.door import SigningDoor
 from node.attest.journal import Journal, create_journal, open_journal
+from node.attest.messages import Attest, decode_request
+from node.attest.pairing import Role, create_pair, read_pair
+from node.attest.remote import RemoteSigner
+from node.attest.service import SignerService, listening
 from node.attest.signer import Signer
 from tests.attest.crashing_signer import POINTS, arm
 from tests.consensus.factories import make_alert, make_bytes32, make_public_key, make_secret, make_slot
@@ -37,8 +47,10 @@ from tests.consensus.factories import make_alert, make_bytes32, make_public_key,
 ANY_MOMENT: Final = "any-moment"
 ASKED: Final = 4  # signatures that a process is asked for, before the one at which it dies
 VIEWS: Final = 3  # alerts that contradict each other, for each slot
+FATAL_HEIGHT: Final = 10_000_000  # the alerts at which a process dies
 NEW_SLOTS: Final = 2  # heights that come into play with each cycle; older ones are asked for again
 LONGEST_LIFE_SECONDS: Final = 0.1
+PATIENCE_SECONDS: Final = 5  # of a watcher whose signer never comes
 FINISHED: Final = 77  # exit code of a process that did not die
 
 
@@ -77,19 +89,23 @@ class Plan:
     alerts: tuple[Alert, ...]
     point: str
     seconds: float
+    is_watcher: bool
+    """Of two processes, at any moment, it is the watcher that dies."""
 
 
-def main(cycles: int, seed: int) -> int:
+def main(cycles: int, seed: int, door: str) -> int:
     """Run the cycles; 0 when every promise was kept."""
+    run = {"process": _run, "socket": _run_both}[door]
     chance = random.Random(seed)
     promises, killed, outlived = Promises(), Counter[str](), 0
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.sqlite"
         trio.run(_create, path)
+        create_pair(path.parent)
         for cycle in range(cycles):
             plan = _plan(cycle, chance)
-            code = _run(path, plan, promises)
+            code = run(path, plan, promises)
             killed[plan.point] += code == -signal.SIGKILL
             outlived += code == FINISHED
             if code not in (-signal.SIGKILL, FINISHED):
@@ -98,11 +114,13 @@ def main(cycles: int, seed: int) -> int:
                 break
         rows, causes = trio.run(_look, path, promises)
     for point in (*POINTS, ANY_MOMENT):
-        print(json.dumps({"metric": "journal_kills", "point": point, "killed": killed[point]}), flush=True)
+        line = {"metric": "journal_kills", "door": door, "point": point, "killed": killed[point]}
+        print(json.dumps(line), flush=True)
     print(
         json.dumps(
             {
                 "metric": "journal_cycles",
+                "door": door,
                 "cycles": cycles,
                 "killed": killed.total(),
                 "outlived": outlived,
@@ -129,11 +147,12 @@ def _plan(cycle: int, chance: random.Random) -> Plan:
         for _ in range(ASKED)
     ]
     # the one at which it is to die is a new slot: only a new one reaches every point
-    heights.append((cycle + 1) * NEW_SLOTS + 10_000_000)
+    heights.append(cycle + FATAL_HEIGHT)
     return Plan(
         alerts=tuple(_alert(height, chance.randrange(VIEWS)) for height in heights),
         point=POINTS[cycle] if cycle < len(POINTS) else chance.choice((*POINTS, *[ANY_MOMENT] * 3)),
         seconds=chance.uniform(0, LONGEST_LIFE_SECONDS),
+        is_watcher=chance.random() < 0.5,
     )
 
 
@@ -165,6 +184,85 @@ def _run(path: Path, plan: Plan, promises: Promises) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
+def _run_both(path: Path, plan: Plan, promises: Promises) -> int:
+    """A signer and a watcher that asks it; the exit code of the one that was to die."""
+    reading, writing = os.pipe()
+    processes = []
+    for work in (_serve, _watch):
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            with os.fdopen(writing, "w", buffering=1) as said:
+                trio.run(work, path, plan, promises, said)
+            os._exit(FINISHED)
+        processes.append(child)
+    os.close(writing)
+    signer, watcher = processes
+    dying = watcher if plan.is_watcher and plan.point == ANY_MOMENT else signer
+    if plan.point == ANY_MOMENT:
+        time.sleep(plan.seconds)
+        os.kill(dying, signal.SIGKILL)
+    codes = {watcher: os.waitstatus_to_exitcode(os.waitpid(watcher, 0)[1])}
+    os.kill(signer, signal.SIGKILL)  # where it is not dead already: the next cycle has one of its own
+    codes[signer] = os.waitstatus_to_exitcode(os.waitpid(signer, 0)[1])
+    with os.fdopen(reading) as said:
+        for line in said:
+            if line.endswith("\n"):
+                promises.hear(line)
+    return codes[dying]
+
+
+async def _serve(path: Path, plan: Plan, promises: Promises, said: TextIO) -> None:
+    """The signer: it dies at the plan's point when the fatal alert comes."""
+    async with open_journal(path, make_public_key(0)) as journal, listening(path.parent / "s") as listener:
+        for line in await _missing(journal, promises):
+            said.write(line)
+        _announce(journal, said, fatal=None if plan.point == ANY_MOMENT else plan.point)
+        pairing = read_pair(path.parent / "signer.pair", Role.SIGNER)
+        service = SignerService(Signer(make_secret(0), journal), journal, pairing)
+        if plan.point == "before-publishing":
+            answer = service._answer
+
+            async def answer_and_die(message: bytes) -> Any:
+                found = await answer(message)
+                if journal.statistics().recorded and _is_fatal(message):
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return found
+
+            service._answer = answer_and_die  # type: ignore[method-assign]
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        await service.run(listener)
+
+
+def _is_fatal(message: bytes) -> bool:
+    request = decode_request(message)
+    return isinstance(request, Attest) and decode_alert(request.alert).slot.anchor_number >= FATAL_HEIGHT
+
+
+async def _watch(path: Path, plan: Plan, promises: Promises, said: TextIO) -> None:
+    """The watcher: it asks until the signer is gone, or it is itself."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    remote = RemoteSigner(path.parent / "s", read_pair(path.parent / "watcher.pair", Role.WATCHER))
+    # a signer that was killed at any moment may never have come
+    with trio.move_on_after(
+        LONGEST_LIFE_SECONDS if plan.point == ANY_MOMENT else PATIENCE_SECONDS
+    ) as patience:
+        while True:
+            try:
+                await remote.greet()
+                break
+            except Unavailable:  # it starts at the same time
+                await trio.sleep(0.005)
+    if patience.cancelled_caught:
+        return
+    endless = [_alert(20_000_000 + height, height % VIEWS) for height in range(50)]
+    for alert in (*plan.alerts[:-1], *(endless if plan.point == ANY_MOMENT else plan.alerts[-1:])):
+        try:
+            await _ask(remote, alert, said)
+        except Unavailable:
+            return
+
+
 async def _live(path: Path, plan: Plan, promises: Promises, said: TextIO) -> None:
     """A process: it looks whether all that was acknowledged is there, then signs what it is asked."""
     async with open_journal(path, make_public_key(0)) as journal:
@@ -183,11 +281,16 @@ async def _live(path: Path, plan: Plan, promises: Promises, said: TextIO) -> Non
                 await _ask(signer, _alert(20_000_000 + height, height % VIEWS), said)
 
 
-def _announce(journal: Journal, said: TextIO) -> None:
-    """Have each row that the journal acknowledges told, before anything is signed."""
+def _announce(journal: Journal, said: TextIO, *, fatal: str | None = None) -> None:
+    """Have each row that the journal acknowledges told, before anything is signed.
+
+    With `fatal` this process dies at that point of the first alert from FATAL_HEIGHT on.
+    """
     record = journal.record
 
     async def record_and_tell(digest, *, slot, **rest):  # type: ignore[no-untyped-def]
+        if fatal is not None and FATAL_HEIGHT <= slot.anchor_number < 2 * FATAL_HEIGHT:
+            arm(fatal, journal)
         entry = await record(digest, slot=slot, **rest)
         said.write(f"acknowledged {slot.id().hex()} {digest.hex()}\n")
         return entry
@@ -195,7 +298,7 @@ def _announce(journal: Journal, said: TextIO) -> None:
     journal.record = record_and_tell  # type: ignore[method-assign]
 
 
-async def _ask(signer: Signer, alert: Alert, said: TextIO, *, dies: bool = False) -> None:
+async def _ask(signer: SigningDoor, alert: Alert, said: TextIO, *, dies: bool = False) -> None:
     slot = alert.slot_id().hex()
     try:
         attestation = await signer.attest(alert, OperatorIndex(0), since=BlockNumber(0))
@@ -242,5 +345,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--cycles", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--door", choices=("process", "socket"), default="process")
     given = parser.parse_args()
-    sys.exit(main(given.cycles, given.seed))
+    sys.exit(main(given.cycles, given.seed, given.door))
