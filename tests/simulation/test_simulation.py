@@ -1,10 +1,14 @@
 """Networks under seeded faults: some hundred here, ten thousand by `make simulate`."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from tests.simulation import many
 from tests.simulation.__main__ import main
 from tests.simulation.mutants import MUTANTS, Mutant
-from tests.simulation.run import REAL_CURVE_EVERY, run
+from tests.simulation.run import REAL_CURVE_EVERY, Report, run
 from tests.simulation.world import Violation
 
 BLOCKS, SEEDS_PER_BLOCK = 8, 25
@@ -38,7 +42,25 @@ def test_a_seed_is_a_run() -> None:
     assert run(REAL_CURVE_EVERY - 1).is_real
 
 
-def test_the_seeds_of_failures_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_seed_is_replayed_by_its_number(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seed", "3"]) == 0
 
-    assert '"seed": 3' in capsys.readouterr().out
+    assert json.loads(capsys.readouterr().out)["seed"] == 3
+
+
+def test_the_seed_of_a_failure_is_printed_and_the_exit_code_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_at_two(seed: int) -> Report:
+        if seed == 2:
+            raise Violation("it fell")
+        return run(seed)
+
+    monkeypatch.setattr(many, "run", fail_at_two)
+    monkeypatch.setattr(many, "ProcessPoolExecutor", lambda jobs, **_: ThreadPoolExecutor(1))
+
+    assert many.run_many(range(4), jobs=1) == 1
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("SEED=2 Violation: it fell")
+    assert json.loads(lines[1])["failed"] == 1
