@@ -95,8 +95,9 @@ def read_alert_bytes(unpacker: Any, data: bytes) -> bytes:
 
 
 @contextmanager
-def reading(what: str, data: bytes) -> Iterator[Any]:
+def reading(what: str, data: bytes, *, max_bytes: int = MAX_PARAMS_BYTES) -> Iterator[Any]:
     """A parser over a stranger's bytes within hard limits; every byte must have been read at the end.
+    `max_bytes` is the longest string of bytes within.
 
     Raises Refused: TRUNCATED, MALFORMED or TRAILING_BYTES. The caller has checked the length.
     """
@@ -106,7 +107,7 @@ def reading(what: str, data: bytes) -> Iterator[Any]:
         strict_map_key=True,
         max_buffer_size=max(1, len(data)),
         max_str_len=0,
-        max_bin_len=MAX_PARAMS_BYTES,
+        max_bin_len=max_bytes,
         max_array_len=MAX_ACTIONS,
         max_map_len=0,
         max_ext_len=0,

@@ -121,9 +121,14 @@ def sign_vote(secret: EcdsaSecretKey, vote: Vote, digest: Digest) -> EcdsaSignat
 
 def recover_signer(vote: Vote, digest: Digest, signature: EcdsaSignature) -> Address:
     """The account whose key made the signature. Raises Refused where no key can have."""
+    return recover_address(compute_message_hash(vote, digest), signature)
+
+
+def recover_address(message_hash: bytes, signature: EcdsaSignature) -> Address:
+    """The account whose key signed these 32 bytes. Raises Refused where no key can have."""
     recoverable = Signature(vrs=(signature.parity, signature.r, signature.s))
     try:
-        public_key = recoverable.recover_public_key_from_msg_hash(compute_message_hash(vote, digest))
+        public_key = recoverable.recover_public_key_from_msg_hash(message_hash)
     except BadSignature:
         raise Refused(Reason.BAD_SIGNATURE, "no key has made this signature") from None
     return address_from_bytes(public_key.to_canonical_address())

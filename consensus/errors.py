@@ -133,6 +133,14 @@ class Reason(StrEnum):
         "pending_invalid",
         "a pending transaction that is malformed, or that this block's state does not let in",
     )
+    PENDING_UNREAD = (
+        "pending_unread",
+        "a pending transaction of a type that is not run: it carries blobs, or sets code",
+    )
+    UNASKED_EVIDENCE = (
+        "unasked_evidence",
+        "a pending transaction that a member sent and nobody here asked for",
+    )
     GENESIS_INVALID = "genesis_invalid", "a genesis file that breaks its form, at the place named"
 
     # --- journal and keys

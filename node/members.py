@@ -7,7 +7,7 @@ from consensus.tally import MAX_EPOCHS
 from consensus.types import Address, Epoch, NetworkId, OperatorIndex, Seconds
 from node.chain.contracts import Registry
 from node.chain.types import BlockRef
-from node.evaluate.room import Membership
+from node.evaluate.outlet import Membership
 
 
 class Members:
@@ -59,3 +59,8 @@ class Members:
         """Our own place in an epoch's set, None where we are no member."""
         members = self._sets[epoch].operators if epoch in self._sets else ()
         return next((each.index for each in members if each.address == self.me), None)
+
+    def peer_of(self, epoch: Epoch, index: OperatorIndex) -> str | None:
+        """The peer id of the operator at this place of an epoch's set, None where nobody is there."""
+        members = self._sets[epoch].operators if epoch in self._sets else ()
+        return next((each.peer_id for each in members if each.index == index), None)

@@ -1,7 +1,8 @@
 """A transaction that no block holds yet, and what it would do at the head's state.
 
 `node/observe/mempool.py` finds them, `node/simulate` runs them, `node/detect/pending_drain.py` judges what
-came of it. Nobody can agree on a mempool, so that what is found here is never signed: it is an early word.
+came of it, and `node/foresight` makes alerts of that. Nobody can agree on a mempool: what is signed is said
+of a transaction's own bytes and of one block's state.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@
                          ↓ certificate, growing      ↳ question → evaluate
                        respond → effect            expiry ends what has run out
 
+    mempools, heads, questions about pending transactions → foresight → attest, and on from there
+
 Each channel carries one frozen type and has a bound: our own work waits at a full door, a stranger's is
 refused and counted. A room that fails takes the watcher down, and its supervisor starts it again: state that
 matters is on the disk.
@@ -26,6 +28,7 @@ from consensus.attestation import Attestation
 from consensus.certificate import Certificate
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.partial import Contribution, PartialCertificate, decode_partial
+from consensus.pending_evidence import PendingEvidence, decode_pending_evidence, encode_pending_evidence
 from consensus.retraction import Retraction, decode_retraction, encode_retraction
 from consensus.succession import HandoverVote, Succession, decode_vote, encode_vote
 from consensus.tally import Tally
@@ -38,8 +41,12 @@ from node.config import Config
 from node.evaluate.engine import Engine, make_engines
 from node.evaluate.findings import Question
 from node.evaluate.lookups import BlockValues, LookedUpSignal
-from node.evaluate.policy import Policy
+from node.evaluate.outlet import Outlet
+from node.evaluate.policy import PendingRule, Policy
 from node.evaluate.room import EvaluationRoom
+from node.foresight.evidence import EvidenceDesk
+from node.foresight.eyes import Eyes, open_eyes
+from node.foresight.room import ForesightRoom
 from node.gossip.addresses import dialable
 from node.gossip.forwarder import Forwarder
 from node.gossip.forwarding import Forwarding
@@ -100,6 +107,18 @@ async def run_watcher(config: Config) -> None:
             for each in config.chains
         }
         _require_source_chains(policies, chains)
+        eyes = {
+            each.chain_id: await stack.enter_async_context(
+                open_eyes(
+                    chains[each.chain_id].connection.pool,
+                    each.endpoints,
+                    rules,
+                    timeout_seconds=config.rpc_timeout_seconds,
+                )
+            )
+            for each in config.chains
+            if (rules := _pending_rules(policies, each.chain_id))
+        }
         home = chains[config.network.home_chain]
         members = Members(
             network_id=compute_network_id(config.network.home_chain, config.network.registry),
@@ -121,6 +140,7 @@ async def run_watcher(config: Config) -> None:
         await _run_rooms(
             chains=chains,
             home=home,
+            eyes=eyes,
             policies=policies,
             members=members,
             signer=signer,
@@ -139,6 +159,7 @@ async def _run_rooms(
     *,
     chains: Mapping[ChainId, OpenChain],
     home: OpenChain,
+    eyes: Mapping[ChainId, Eyes],
     policies: tuple[Policy, ...],
     members: Members,
     signer: SigningDoor,
@@ -228,6 +249,29 @@ async def _run_rooms(
         heard=lambda contribution: signing.heard(contribution),
         accuse=gossip.accuse,
     )
+
+    async def tell_evidence(peer_id: str, evidence: PendingEvidence) -> None:
+        await gossip.push(PeerId(peer_id), Kind.EVIDENCE, encode_pending_evidence(evidence))
+
+    async def spread_evidence(evidence: PendingEvidence) -> None:
+        await gossip.publish(Kind.EVIDENCE, encode_pending_evidence(evidence))
+
+    async def take_evidence(evidence: PendingEvidence, received: Received) -> None:
+        await desk.take(evidence, received.peer_id)
+
+    desk = EvidenceDesk(push=tell_evidence, publish=spread_evidence)
+    gossip.serve(Kind.EVIDENCE, decode=decode_pending_evidence, take=take_evidence)
+    foresight = {
+        chain_id: ForesightRoom(
+            chain_id=chain_id,
+            policies=policies,
+            eyes=each,
+            outlet=Outlet(membership=members.membership, alerts=alerts_in),
+            desk=desk,
+            answered=tallying.answered,
+        )
+        for chain_id, each in eyes.items()
+    }
     answering = {chain_id: chain.answering() for chain_id, chain in chains.items()}
     responder = Responder(me=members.me, chains=answering)
 
@@ -302,6 +346,8 @@ async def _run_rooms(
             await heads_in.send(BlockView(event.ref, chain.reader, chain.follower.ancestry))
             if event.ref.chain_id in live:
                 live[event.ref.chain_id].see(event.ref)
+            if event.ref.chain_id in foresight:
+                foresight[event.ref.chain_id].head(event.ref)
             epochs_are_due |= chain is home and event.ref.number % REFRESH_BLOCKS == 0
             if epochs_are_due:
                 epochs_are_due = not await read_epochs(event.ref)
@@ -327,6 +373,10 @@ async def _run_rooms(
 
     async def answer() -> None:
         async for question in questions:
+            seer = foresight.get(question.chain_id)
+            if seer is not None and seer.judges(question):
+                seer.ask(question, None if question.asked_by is None else members.peer_of(*question.asked_by))
+                continue  # it tells when it is answered
             rooms = [room[question.chain_id] for room in (late, prompt) if question.chain_id in room]
             for room in [each for each in rooms if each.judges(question)] or rooms[-1:]:
                 await room.answer(question, open_view)
@@ -355,7 +405,7 @@ async def _run_rooms(
         return chains[slot.source_chain_id].follower.orphans.has_left(slot.anchor_number, slot.anchor_hash)
 
     def raise_again(alert: Alert) -> None:
-        for rooms in (prompt, late):
+        for rooms in (prompt, late, foresight):
             if alert.slot.source_chain_id in rooms:
                 rooms[alert.slot.source_chain_id].forget(alert.slot_id())
 
@@ -419,6 +469,8 @@ async def _run_rooms(
             nursery.start_soon(live[chain_id].run)
         if listen is not None:
             nursery.start_soon(serve_watch, listen, take_snapshot)
+        for seer in foresight.values():
+            nursery.start_soon(seer.run)
         nursery.start_soon(report_heads, {chain_id: chain.follower for chain_id, chain in chains.items()})
         # windows are measured by chain time: no message before there is one. Only the home chain is waited
         # for, so that another chain's outage does not silence this watcher on all of them
@@ -449,6 +501,13 @@ def _sight(chain: OpenChain, *, is_source: bool) -> ChainSight:
         heads=chain.follower.statistics(),
         head_age_seconds=chain.clock.age_seconds,
         rpc=chain.connection.pool.statistics(),
+    )
+
+
+def _pending_rules(policies: tuple[Policy, ...], chain_id: ChainId) -> tuple[PendingRule, ...]:
+    """The rules about pending transactions of this chain."""
+    return tuple(
+        rule for policy in policies if policy.source_chain_id == chain_id for rule in policy.pending_rules
     )
 
 

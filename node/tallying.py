@@ -171,6 +171,8 @@ class Tallying:
             chain_id=slot.source_chain_id,
             anchor_number=slot.anchor_number,
             anchor_hash=slot.anchor_hash,
+            subject=slot.subject,
+            asked_by=(contribution.alert.epoch, asker),
         )
         if list(self._open.values()).count(asker) >= MAX_OPEN_QUESTIONS:
             self._questions_dropped += 1

@@ -86,8 +86,8 @@ def check(file: Path, as_json: bool) -> None:
     hashed = f"0x{policy.hash.hex()}"
     told: dict[str, Any] = {"valid": True, "kind": kinds[0], "policy": policy.name, "hash": hashed}
     if isinstance(policy, Policy):
-        told |= {"signals": len(policy.signals), "rules": len(policy.rules)}
-        contents = f"{_number(len(policy.signals), 'signal')} and {_number(len(policy.rules), 'rule')}"
+        told |= {"signals": len(policy.signals), "rules": len(policy.rules) + len(policy.pending_rules)}
+        contents = f"{_number(len(policy.signals), 'signal')} and {_number(told['rules'], 'rule')}"
     elif isinstance(policy, SeriesPolicy):
         told |= {"rules": len(policy.rules), "rules_hash": f"0x{policy.rules_hash.hex()}"}
         contents = _number(len(policy.rules), "rule")

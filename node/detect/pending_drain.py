@@ -3,8 +3,7 @@
 Needs nothing learned: the simulation says what the contract holds before and after. The score is the largest
 loss of one token in basis points of what was there, where that is at least `least_bps` of at least
 `least_units`. Beside it stands what the sender's side would gain. Cost: one step for each balance. Misses:
-drains in small steps, and whatever a simulation cannot tell. An owner who moves everything looks the same:
-so it is an early word to people, never signed.
+drains in small steps, and whatever a simulation cannot tell. An owner who moves everything looks the same.
 """
 
 from __future__ import annotations

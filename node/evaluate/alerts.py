@@ -38,10 +38,11 @@ def build_alert(
             source_chain_id=finding.anchor.chain_id,
             anchor_number=finding.anchor.number,
             anchor_hash=finding.anchor.hash,
+            subject=finding.subject,
         ),
         verdict=Verdict.THREAT,
         observed_at=observed_at,
         expires_at=Seconds(observed_at + policy.ttl_seconds),
         evidence_hash=finding.evidence_hash,
-        actions=tuple(each.action for each in policy.rule(rule_id).actions),
+        actions=tuple(each.action for each in policy.actions_of(rule_id)),
     )

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from consensus.alert import ZERO32
 from consensus.errors import Reason
 from consensus.fields import keccak256
-from consensus.types import BlockHash, BlockNumber, ChainId, Digest, PolicyHash, RuleId, Seconds
+from consensus.types import (
+    BlockHash,
+    BlockNumber,
+    ChainId,
+    Digest,
+    Epoch,
+    OperatorIndex,
+    PolicyHash,
+    RuleId,
+    Seconds,
+)
 from node.evaluate.expressions import Read, Undefined
 from node.evaluate.views import Block
 
@@ -44,6 +55,10 @@ class Finding:
     anchor: Anchor
     observations: tuple[Observation, ...]
     evidence_hash: Digest
+    subject: bytes = ZERO32
+    """The pending transaction's hash, for a finding about one; else zero."""
+    summary: str = ""
+    """For people; nothing of it is signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +84,10 @@ class Question:
     chain_id: ChainId
     anchor_number: BlockNumber
     anchor_hash: BlockHash
+    subject: bytes = ZERO32
+    """The pending transaction that it is about; zero for a rule about blocks."""
+    asked_by: tuple[Epoch, OperatorIndex] | None = field(default=None, compare=False)
+    """The member whose signature it comes from, of its epoch's set."""
 
 
 def observe(values: Mapping[Read, int | Undefined]) -> tuple[Observation, ...]:
@@ -83,9 +102,12 @@ def observe(values: Mapping[Read, int | Undefined]) -> tuple[Observation, ...]:
     )
 
 
-def compute_evidence_hash(rule: str, anchor: Anchor, observations: tuple[Observation, ...]) -> Digest:
-    """keccak256 of the evidence as JSON, sorted and without blanks; values are decimal text or null."""
-    evidence = {
+def compute_evidence_hash(
+    rule: str, anchor: Anchor, observations: tuple[Observation, ...], *, subject: bytes = ZERO32
+) -> Digest:
+    """keccak256 of the evidence as JSON, sorted and without blanks; values are decimal text or null. It names
+    the pending transaction where it is about one."""
+    evidence: dict[str, object] = {
         "format": "tocsin.evidence.v1",
         "rule": rule,
         "chain_id": anchor.chain_id,
@@ -96,5 +118,7 @@ def compute_evidence_hash(rule: str, anchor: Anchor, observations: tuple[Observa
             for each in observations
         ],
     }
+    if subject != ZERO32:
+        evidence["subject"] = f"0x{subject.hex()}"
     canonical = json.dumps(evidence, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return Digest(keccak256(canonical.encode("ascii")))

@@ -12,6 +12,7 @@ import json
 import keyword
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from consensus.alert import (
     MAX_ACTIONS,
@@ -51,12 +52,15 @@ from node.evaluate.vocabulary import (
     ACTIONS,
     CONTRACT,
     CONTRACTS,
+    MAX_UNITS,
     POLICY,
     POLICY_FORMAT,
     RULE_KINDS,
     RULES,
     SIGNALS,
 )
+
+R = TypeVar("R", bound="Rule | PendingRule")
 
 _NOWHERE = Address("0x" + "00" * 20)
 """Stands for a contract whose entry is refused, so that what names it is not refused as well."""
@@ -125,6 +129,26 @@ Rule = ExpressionRule | DrainRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PendingRule:
+    """True of a pending transaction that, run at one block's state, would take at least `threshold_bps` of
+    what one of `contracts` holds of one of `tokens`, or of native coin where `coin_wei` is given.
+
+    No block has it and no cooldown holds it: it fires once for each block and transaction
+    (`node/foresight`).
+    """
+
+    name: str
+    contracts: tuple[Contract, ...]
+    tokens: tuple[tuple[Contract, int], ...]
+    """Each with the units from which on it counts."""
+    coin_wei: int | None
+    """From how many wei on native coin counts; None: it does not."""
+    threshold_bps: Bps
+    block_seconds: Seconds
+    actions: tuple[PolicyAction, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A parsed policy. `hash` names it: keccak256 of `canonical_bytes()`."""
 
@@ -136,6 +160,7 @@ class Policy:
     signals: tuple[Signal, ...]
     actions: tuple[PolicyAction, ...]
     rules: tuple[Rule, ...]
+    pending_rules: tuple[PendingRule, ...] = ()
     hash: PolicyHash = field(init=False)
 
     def __post_init__(self) -> None:
@@ -153,7 +178,7 @@ class Policy:
                 "contracts": {each.name: _contract_form(each) for each in self.contracts},
                 "signals": {each.name: each.form() for each in self.signals},
                 "actions": {each.name: _action_form(each) for each in self.actions},
-                "rules": {each.name: _rule_form(each) for each in self.rules},
+                "rules": {each.name: _rule_form(each) for each in (*self.rules, *self.pending_rules)},
             },
             sort_keys=True,
             separators=(",", ":"),
@@ -162,14 +187,26 @@ class Policy:
         ).encode("ascii")
 
     def rule(self, rule_id: RuleId) -> Rule:
-        """The rule with this id. Raises `Refused` (UNKNOWN_RULE)."""
-        for rule in self.rules:
+        """The rule about blocks with this id. Raises `Refused` (UNKNOWN_RULE)."""
+        return self._find(self.rules, rule_id)
+
+    def pending_rule(self, rule_id: RuleId) -> PendingRule:
+        """The rule about pending transactions with this id. Raises `Refused` (UNKNOWN_RULE)."""
+        return self._find(self.pending_rules, rule_id)
+
+    def actions_of(self, rule_id: RuleId) -> tuple[PolicyAction, ...]:
+        """What the rule with this id asks for, of either kind. Raises `Refused` (UNKNOWN_RULE)."""
+        every: tuple[Rule | PendingRule, ...] = (*self.rules, *self.pending_rules)
+        return self._find(every, rule_id).actions
+
+    def _find(self, rules: tuple[R, ...], rule_id: RuleId) -> R:
+        for rule in rules:
             if compute_rule_id(rule.name) == rule_id:
                 return rule
         raise Refused(
             Reason.UNKNOWN_RULE,
-            f"policy {self.name} has no rule with id 0x{rule_id.hex()}; its rules are "
-            f"{', '.join(each.name for each in self.rules)}",
+            f"policy {self.name} has no such rule with id 0x{rule_id.hex()}; its rules are "
+            f"{', '.join(each.name for each in (*self.rules, *self.pending_rules))}",
         )
 
 
@@ -194,7 +231,9 @@ def parse_policy_document(root: Node, outside: Outside | None = None) -> Policy:
         contracts = _parse_contracts(sections.get("contracts"), problems, source_chain_id)
         signals = _parse_signals(sections.get("signals"), contracts, problems, source_chain_id, outside)
         actions = _parse_actions(sections.get("actions"), contracts, problems)
-        rules = _parse_rules(sections.get("rules"), signals, actions, problems)
+        rules = _parse_rules(
+            sections.get("rules"), signals, contracts, actions, problems, source_chain_id=source_chain_id
+        )
         problems.settle()
         assert source_chain_id is not None
         return Policy(
@@ -205,7 +244,8 @@ def parse_policy_document(root: Node, outside: Outside | None = None) -> Policy:
             contracts=tuple(contracts.values()),
             signals=tuple(each for each in signals.values() if each is not None),
             actions=tuple(each for each in actions.values() if each is not None),
-            rules=rules,
+            rules=tuple(each for each in rules if not isinstance(each, PendingRule)),
+            pending_rules=tuple(each for each in rules if isinstance(each, PendingRule)),
         )
 
 
@@ -291,13 +331,20 @@ def _parse_actions(
 def _parse_rules(
     node: Node | None,
     signals: Mapping[str, Signal | None],
+    contracts: Mapping[str, Contract],
     actions: Mapping[str, PolicyAction | None],
     problems: Problems,
-) -> tuple[Rule, ...]:
-    rules: list[Rule] = []
+    *,
+    source_chain_id: ChainId | None,
+) -> tuple[Rule | PendingRule, ...]:
+    rules: list[Rule | PendingRule] = []
     for name, entry in RULES.named(node, problems) if node else ():
         with problems.caught():
-            rule = _parse_rule(name, entry, signals, actions, problems)
+            rule: Rule | PendingRule | None
+            if _is_pending(entry):
+                rule = _parse_pending(name, entry, contracts, actions, problems, source_chain_id)
+            else:
+                rule = _parse_rule(name, entry, signals, actions, problems)
             if rule is not None:
                 rules.append(rule)
     return tuple(sorted(rules, key=lambda rule: rule.name))
@@ -312,11 +359,13 @@ def _parse_rule(
 ) -> Rule | None:
     kind = node.entries().get("kind")
     if kind is None:
-        raise node.key_refusal("the key `kind` is missing; write `kind: expression` or `kind: drain`")
+        raise node.key_refusal(
+            "the key `kind` is missing; write `kind: expression`, `kind: drain` or `kind: pending`"
+        )
     table = RULE_KINDS.get(kind.text())
     if table is None:
         near = did_you_mean(kind.text(), RULE_KINDS)
-        raise kind.refusal(f"expected expression or drain, came {kind.text()[:40]!r}{near}")
+        raise kind.refusal(f"expected expression, drain or pending, came {kind.text()[:40]!r}{near}")
     entry = table.entry(node, problems)
     chosen: tuple[PolicyAction, ...] = ()
     if "actions" in entry.values:
@@ -370,6 +419,68 @@ def _require_brakes_are_earned(
                         f"to {signal.values.hardest.name.lower()} at most; {signal.values.remedy}"
                     )
                 )
+
+
+def _is_pending(node: Node) -> bool:
+    kind = node.entries().get("kind")
+    return kind is not None and kind.text() == "pending"
+
+
+def _parse_pending(
+    name: str,
+    node: Node,
+    contracts: Mapping[str, Contract],
+    actions: Mapping[str, PolicyAction | None],
+    problems: Problems,
+    source_chain_id: ChainId | None,
+) -> PendingRule | None:
+    entry = RULE_KINDS["pending"].entry(node, problems)
+    chosen: tuple[PolicyAction, ...] = ()
+    if "actions" in entry.values:
+        with problems.caught():
+            chosen = _parse_rule_actions(entry.nodes["actions"], actions, problems)
+    holders: dict[str, Contract] = {}
+    for item in entry.nodes["contracts"].items() if "contracts" in entry.values else ():
+        with problems.caught():
+            holder = _find_contract(item, item.text(), contracts, source_chain_id)
+            if holder.name in holders:
+                raise item.refusal(f"{holder.name} is named twice; keep one")
+            holders[holder.name] = holder
+    tokens: list[tuple[Contract, int]] = []
+    for token, units in entry.nodes["tokens"].entries().items() if "tokens" in entry.values else ():
+        with problems.caught():
+            found = _find_contract(units, token, contracts, source_chain_id)
+            tokens.append((found, units.integer(least=1, most=MAX_UNITS)))
+    if not entry.is_whole:
+        return None
+    if not holders:
+        raise entry.nodes["contracts"].refusal("name at least one contract whose holdings count")
+    if not tokens and "coin" not in entry:
+        raise node.key_refusal("nothing counts: write `tokens: {token: units}`, `coin: wei`, or both")
+    return PendingRule(
+        name=name,
+        contracts=tuple(sorted(holders.values(), key=lambda each: each.name)),
+        tokens=tuple(sorted(tokens, key=lambda each: each[0].name)),
+        coin_wei=entry.whole("coin") if "coin" in entry else None,
+        threshold_bps=Bps(entry.whole("threshold_bps")),
+        block_seconds=Seconds(entry.whole("block_seconds")),
+        actions=chosen,
+    )
+
+
+def _find_contract(
+    node: Node, name: str, contracts: Mapping[str, Contract], source_chain_id: ChainId | None
+) -> Contract:
+    """The contract of this name, on the source chain. Raises `DocumentRefused`."""
+    contract = contracts.get(name)
+    if contract is None:
+        near = did_you_mean(name, contracts)
+        raise node.refusal(f"no contract is called {name[:48]!r}{near}; declare it under `contracts:`")
+    if source_chain_id is not None and contract.chain_id != source_chain_id:
+        raise node.refusal(
+            f"{name} is on chain {contract.chain_id}; pending transactions are run on chain {source_chain_id}"
+        )
+    return contract
 
 
 def _parse_when(node: Node, signals: Mapping[str, Signal | None]) -> Condition:
@@ -436,7 +547,17 @@ def _action_form(action: PolicyAction) -> dict[str, object]:
     }
 
 
-def _rule_form(rule: Rule) -> dict[str, object]:
+def _rule_form(rule: Rule | PendingRule) -> dict[str, object]:
+    if isinstance(rule, PendingRule):
+        return {
+            "kind": "pending",
+            "contracts": [each.name for each in rule.contracts],
+            "tokens": {token.name: str(units) for token, units in rule.tokens},
+            "coin": None if rule.coin_wei is None else str(rule.coin_wei),
+            "threshold_bps": rule.threshold_bps,
+            "block_seconds": rule.block_seconds,
+            "actions": [each.name for each in rule.actions],
+        }
     common: dict[str, object] = {
         "cooldown_blocks": rule.cooldown_blocks,
         "actions": [each.name for each in rule.actions],

@@ -7,7 +7,7 @@ which a block comes when that room is done with it; a question that comes earlie
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -16,27 +16,16 @@ import trio
 
 from consensus.alert import Alert
 from consensus.errors import Reason, Refused, Unavailable
-from consensus.operators import OperatorSet
-from consensus.types import BlockHash, ChainId, NetworkId, PolicyHash, Seconds, SlotId
-from node.evaluate.alerts import build_alert
+from consensus.types import BlockHash, ChainId, PolicyHash, SlotId
 from node.evaluate.engine import Engine
 from node.evaluate.findings import Finding, Question, Unknown
+from node.evaluate.outlet import Membership, Outlet
 from node.evaluate.views import Block, View
 
 MAX_WAITING = 64  # questions about blocks that another room has yet to look into
-MAX_REMEMBERED = 4_096  # slots that were raised; forgetting one costs a second look into the journal
 RETRY_SECONDS = (0.1, 0.3, 0.9)  # an endpoint that has not seen the block yet; one block time in all
 
 _log = structlog.get_logger("evaluate")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Membership:
-    """The network whose alerts are built here, and the epochs that are known."""
-
-    network_id: NetworkId
-    operator_sets: tuple[OperatorSet, ...]
-    activation_delay: Seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +51,11 @@ class EvaluationRoom:
         alerts: trio.MemorySendChannel[Alert],
     ) -> None:
         self._engines = engines
-        self._membership = membership
-        self._alerts = alerts
+        self._outlet = Outlet(membership=membership, alerts=alerts)
         self._turn = trio.Lock()  # a block and a question about it are looked into one after the other
-        self._said: OrderedDict[SlotId, None] = OrderedDict()
         self._waiting: OrderedDict[Question, None] = OrderedDict()
-        self._blocks = self._raised = self._asked = self._waited_in_vain = 0
-        self._unknown: Counter[Reason] = Counter()
+        self._blocks = self._asked = self._waited_in_vain = 0
+        self._unknown = self._outlet.unknown
 
     @property
     def policies(self) -> frozenset[PolicyHash]:
@@ -86,7 +73,7 @@ class EvaluationRoom:
     def statistics(self) -> RoomStatistics:
         return RoomStatistics(
             blocks=self._blocks,
-            alerts=self._raised,
+            alerts=self._outlet.raised,
             questions=self._asked,
             waiting=len(self._waiting),
             waited_in_vain=self._waited_in_vain,
@@ -95,7 +82,7 @@ class EvaluationRoom:
 
     def forget(self, slot_id: SlotId) -> None:
         """Raise this slot anew when its block is evaluated again: what was raised was not signed."""
-        self._said.pop(slot_id, None)
+        self._outlet.forget(slot_id)
 
     async def evaluate(self, view: View) -> None:
         """Every rule of every policy at this block; each finding leaves as an alert, once."""
@@ -185,46 +172,7 @@ class EvaluationRoom:
         )
 
     async def _say(self, engine: Engine, said: Finding | Unknown) -> None:
-        if isinstance(said, Unknown):
-            self._unknown[said.reason] += 1
-            _log.warning(
-                "rule.unknown",
-                rule=said.rule,
-                chain_id=said.anchor.chain_id,
-                block_number=said.anchor.number,
-                reason=said.reason,
-                detail=said.message,
-            )
-            return
-        membership = self._membership()
-        try:
-            alert = build_alert(
-                said,
-                engine.policy,
-                network_id=membership.network_id,
-                operator_sets=membership.operator_sets,
-                activation_delay=membership.activation_delay,
-            )
-        except Refused as refused:
-            self._unknown[refused.reason] += 1
-            _log.error("alert.refused", rule=said.rule, reason=refused.reason, detail=refused.message)
-            return
-        if alert.slot_id() in self._said:
-            return
-        self._said[alert.slot_id()] = None
-        while len(self._said) > MAX_REMEMBERED:
-            self._said.popitem(last=False)
-        self._raised += 1
-        _log.info(
-            "rule.fired",
-            rule=said.rule,
-            chain_id=said.anchor.chain_id,
-            block_number=said.anchor.number,
-            digest=alert.digest(),
-            slot_id=alert.slot_id(),
-            observations={f"{each.signal}@-{each.blocks_ago}": each.value for each in said.observations},
-        )
-        await self._alerts.send(alert)
+        await self._outlet.say(engine.policy, said)
 
 
 def _is_about(question: Question, engine: Engine) -> bool:

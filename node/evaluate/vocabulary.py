@@ -32,6 +32,10 @@ MAX_DECIMALS: Final = 36
 MAX_DETECTED_CONTRACTS: Final = 64
 MAX_TO_LEARN: Final = 10_000_000
 DEFAULT_TO_LEARN: Final = 1_000
+MAX_PENDING_CONTRACTS: Final = 16
+MAX_PENDING_TOKENS: Final = 16
+MAX_UNITS: Final = 2**256 - 1
+MAX_BLOCK_SECONDS: Final = 3_600
 _CHAIN_ID: Final = Whole(1, 2**64 - 1)
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,47}", re.ASCII)
@@ -274,6 +278,34 @@ RULE_KINDS: Final = {
             "threshold_bps": Key(Whole(1, WHOLE_BPS), "Which part has left, in basis points."),
             **_COMMON,
         }
+    ),
+    "pending": Table(
+        {
+            "kind": Key(
+                Choice(("pending",)),
+                "True of a pending transaction that would take so much of what a contract holds.",
+            ),
+            "contracts": Key(
+                Items(_REFERENCE, MAX_PENDING_CONTRACTS), "Whose holdings count, by names under `contracts:`."
+            ),
+            "tokens": Key(
+                Named((Whole(1, MAX_UNITS),), MAX_PENDING_TOKENS, IDENTIFIER),
+                "Which tokens count, by names under `contracts:`, each from how many units held.",
+                required=False,
+            ),
+            "coin": Key(
+                Whole(1, MAX_UNITS),
+                "From how many wei native coin counts; left out: it does not.",
+                required=False,
+            ),
+            "threshold_bps": Key(Whole(1, WHOLE_BPS), "Which part would leave, in basis points."),
+            "block_seconds": Key(
+                Whole(1, MAX_BLOCK_SECONDS),
+                "By how much the block that it is run in is later than the newest.",
+            ),
+            "actions": _COMMON["actions"],
+        },
+        "What a pending transaction would do, run on the newest block's state.",
     ),
 }
 RULES: Final = Named(

@@ -22,6 +22,7 @@ STRIKES: Mapping[Reason, int] = MappingProxyType(
         Reason.USELESS_WANT: 2,
         Reason.QUESTIONS_OVER_BUDGET: 1,
         Reason.NOT_A_MEMBER: 10,
+        Reason.UNASKED_EVIDENCE: 10,
         Reason.WRONG_NETWORK: 10,
         Reason.TOO_MANY_STREAMS: 5,
         Reason.LINK_OVER_BUDGET: 1,

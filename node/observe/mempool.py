@@ -1,7 +1,8 @@
 """Pending transactions as an endpoint tells them: polled, each told once, malformed ones counted.
 
-Nobody agrees on a mempool: one endpoint's word is all there is, and what comes of it is never signed. A
-private transaction is in none; it is seen in its block.
+Nobody agrees on a mempool: one endpoint's word is all there is. So nothing is signed on that word: `poll`
+gives what is told, for looking on; `poll_signed` builds each transaction's own bytes from it, whose hash and
+sender are then computed and not believed. A private transaction is in none; it is seen in its block.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from consensus.errors import Reason, Refused, Unavailable
 from node.chain.parse import octets, quantity
 from node.chain.request import Json
 from node.chain.rpc import RpcFaulted, RpcPool
+from node.chain.signed import SignedTransaction, encode_signed, parse_signed
 from node.chain.types import BlockRef
 from node.pending import PendingTransaction
 from node.trace import Account
@@ -37,9 +39,33 @@ class MempoolFollower:
         """Transactions that were malformed."""
         self.passed_over = 0
         """Transactions beyond what one poll takes."""
+        self.unread = 0
+        """Signed transactions of types that are not run."""
+
+    async def poll_signed(self) -> tuple[SignedTransaction, ...]:
+        """What is new, by its signed bytes. Raises `Unavailable` as `poll` does."""
+        found = []
+        for answer in await self._poll_answers():
+            try:
+                found.append(parse_signed(encode_signed(answer)))
+            except Refused as refused:
+                if refused.reason is Reason.PENDING_UNREAD:
+                    self.unread += 1
+                else:
+                    self.refused += 1
+        return tuple(found)
 
     async def poll(self) -> tuple[PendingTransaction, ...]:
         """What is new. Raises `Unavailable` where the endpoint has no answer, or no such filter."""
+        found = []
+        for answer in await self._poll_answers():
+            try:
+                found.append(parse_pending(answer))
+            except Refused:
+                self.refused += 1
+        return tuple(found)
+
+    async def _poll_answers(self) -> list[Json]:
         if self._filter is None:
             self._filter = await self._pool.call("eth_newPendingTransactionFilter")
         try:
@@ -53,17 +79,13 @@ class MempoolFollower:
             raise Unavailable(f"a list of pending transactions was expected, came {str(hashes)[:80]}")
         new = [each for each in dict.fromkeys(map(str, hashes)) if each not in self._known]
         self.passed_over += max(0, len(new) - MAX_POLLED)
-        found = []
+        answers: list[Json] = []
         for transaction_hash in new[:MAX_POLLED]:
             self._remember(transaction_hash)
             answer = await self._pool.call("eth_getTransactionByHash", (transaction_hash,))
-            if answer is None:
-                continue  # mined, or dropped
-            try:
-                found.append(parse_pending(answer))
-            except Refused:
-                self.refused += 1
-        return tuple(found)
+            if answer is not None:  # else mined, or dropped
+                answers.append(answer)
+        return answers
 
     def _remember(self, transaction_hash: str) -> None:
         self._known[transaction_hash] = None

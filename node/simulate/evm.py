@@ -28,6 +28,7 @@ from node.simulate.holdings import (
     ASKER,
     BALANCE_GAS,
     MAX_HOLDINGS,
+    Asked,
     choose_holdings,
     encode_balance_of,
     side_of_sender,
@@ -115,6 +116,7 @@ class Evm:
                 watched=task.watched,
                 tokens=task.tokens,
                 sender_side=side_of_sender(task.sender, task.to, ended.created, watched=task.watched),
+                asked=Asked.MOVED if task.asks_moved else Asked.NAMED,
             )
             if len(found) > MAX_HOLDINGS or len(touched) > MAX_TOUCHED:
                 return Unknown(

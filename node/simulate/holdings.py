@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from enum import StrEnum
 from typing import Final
 
 from consensus.errors import Unavailable
 from node.pending import NATIVE, HoldingChange
 from node.simulate.outcome import Held, Moved
 from node.trace import Account, Token
+
+
+class Asked(StrEnum):
+    """Of which tokens a simulation tells who holds what."""
+
+    NAMED = "named"
+    """Of those that it was opened with, and the chain's own coin."""
+    MOVED = "moved"
+    """Of every other token that moves, too."""
+
 
 MAX_HOLDINGS: Final = 64
 """Balances that are asked for beside those of the policy's tokens; what moves more is unknown."""
@@ -33,11 +44,18 @@ def side_of_sender(
 
 
 def choose_holdings(
-    moved: Iterable[Moved], *, watched: Sequence[str], tokens: Sequence[str], sender_side: Sequence[str]
+    moved: Iterable[Moved],
+    *,
+    watched: Sequence[str],
+    tokens: Sequence[str],
+    sender_side: Sequence[str],
+    asked: Asked,
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """(token, holder) of what is asked for: of the tokens that the policy names, and of others that moved."""
     named = {(token, holder): None for token in (NATIVE, *tokens) for holder in watched}
     named |= {(NATIVE, holder): None for holder in sender_side}
+    if asked is Asked.NAMED:
+        return list(named), []
     parties = {*watched, *sender_side}
     found = {
         (each.token, holder): None

@@ -31,6 +31,8 @@ class RunTask(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
     gas: int
     watched: list[str]
     tokens: list[str]
+    asks_moved: bool = True
+    """Whether the holdings of other tokens that move are told too."""
 
 
 class Touched(msgspec.Struct, frozen=True, array_like=True):

@@ -15,7 +15,7 @@ import trio
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.types import BlockNumber, ChainId, Seconds
 from node.pending import NATIVE, PendingTransaction, Simulation
-from node.simulate.holdings import find_changes, require_told
+from node.simulate.holdings import Asked, find_changes, require_told
 from node.simulate.outcome import (
     Answer,
     NotLetIn,
@@ -111,12 +111,19 @@ class ProcessSimulator:
     """
 
     def __init__(
-        self, server: StateServer, *, watched: Sequence[Account], tokens: Sequence[Token], limits: Limits
+        self,
+        server: StateServer,
+        *,
+        watched: Sequence[Account],
+        tokens: Sequence[Token],
+        limits: Limits,
+        asked: Asked = Asked.MOVED,
     ) -> None:
         self._server = server
         self._watched = tuple(watched)
         self._tokens = tuple(tokens)
         self._limits = limits
+        self._asked = asked
         self._worker: trio.Process | None = None
         self._unread = b""
         self._block: _Block | None = None
@@ -205,6 +212,7 @@ class ProcessSimulator:
             gas=transaction.gas,
             watched=list(self._watched),
             tokens=list(self._tokens),
+            asks_moved=self._asked is Asked.MOVED,
         )
 
     async def _ask(self, task: Task) -> Answer:
@@ -308,7 +316,11 @@ class ProcessSimulator:
 
 @asynccontextmanager
 async def open_simulator(
-    *, watched: Sequence[Account], tokens: Sequence[Token] = (), limits: Limits | None = None
+    *,
+    watched: Sequence[Account],
+    tokens: Sequence[Token] = (),
+    limits: Limits | None = None,
+    asked: Asked = Asked.MOVED,
 ) -> AsyncIterator[ProcessSimulator]:
     """A simulator for these accounts, until the block is left."""
     limits = limits or Limits()
@@ -316,7 +328,7 @@ async def open_simulator(
     await server.listen()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.serve)
-        simulator = ProcessSimulator(server, watched=watched, tokens=tokens, limits=limits)
+        simulator = ProcessSimulator(server, watched=watched, tokens=tokens, limits=limits, asked=asked)
         try:
             yield simulator
         finally:

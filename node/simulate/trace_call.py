@@ -41,6 +41,7 @@ from node.simulate.holdings import (
     ASKER,
     BALANCE_GAS,
     MAX_HOLDINGS,
+    Asked,
     choose_holdings,
     encode_balance_of,
     find_changes,
@@ -123,9 +124,11 @@ class TraceCallSimulator:
         *,
         watched: tuple[Account, ...],
         tokens: tuple[Token, ...] = (),
+        asked: Asked = Asked.MOVED,
         limits: Limits | None = None,
     ) -> None:
         self._pool = pool
+        self._asked = asked
         self._watched = watched
         self._tokens = tokens
         self._limits = limits or Limits()
@@ -261,6 +264,7 @@ class TraceCallSimulator:
             watched=self._watched,
             tokens=self._tokens,
             sender_side=side_of_sender(transaction.sender, transaction.to, created, watched=self._watched),
+            asked=self._asked,
         )
         if len(found) > MAX_HOLDINGS:
             raise Unusable(f"moves {len(found)} balances, read are {MAX_HOLDINGS}")

@@ -13,8 +13,9 @@ from consensus.errors import Reason, Unavailable
 from consensus.types import BlockHash, BlockNumber, ChainId, PolicyHash, RuleId, Seconds
 from node.evaluate.engine import Engine
 from node.evaluate.findings import Question
+from node.evaluate.outlet import Membership
 from node.evaluate.policy import Policy
-from node.evaluate.room import RETRY_SECONDS, EvaluationRoom, Membership
+from node.evaluate.room import RETRY_SECONDS, EvaluationRoom
 from tests.consensus.factories import NETWORK_ID, make_bytes32, make_operator_set
 from tests.evaluate.policies import make_policy
 from tests.evaluate.recorded import GENESIS_TIME, RecordedBlock, RecordedChain, RecordedView, make_chain

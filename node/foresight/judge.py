@@ -1,0 +1,56 @@
+"""A rule of kind `pending` on what a transaction would do.
+
+Only tokens that the policy names count, and native coin where it says so: of a token of one's own anybody can
+give a contract a thousand, and take them out again. What is judged and named as evidence are balances before
+and after, which every simulator tells alike; gas and calls are not among it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from node.detect.pending_drain import PendingDrain
+from node.evaluate.findings import Anchor, Finding, Observation, compute_evidence_hash
+from node.evaluate.policy import PendingRule
+from node.pending import NATIVE, HoldingChange, Simulation
+from node.trace import Account, Token, TokenUnits
+
+
+def find_scope(rule: PendingRule) -> tuple[frozenset[Account], dict[Token, TokenUnits]]:
+    """Whose holdings count, and of which tokens from how many units on."""
+    least = {Token(Account(token.address.lower())): TokenUnits(units) for token, units in rule.tokens}
+    if rule.coin_wei is not None:
+        least[NATIVE] = TokenUnits(rule.coin_wei)
+    return frozenset(Account(each.address.lower()) for each in rule.contracts), least
+
+
+def judge(rule: PendingRule, simulation: Simulation, anchor: Anchor, subject: bytes) -> Finding | None:
+    """What the rule says of it at that block; None: nothing."""
+    holders, least = find_scope(rule)
+    counted = tuple(
+        sorted(
+            (each for each in simulation.changes if each.holding[0] in least and each.holding[1] in holders),
+            key=lambda each: each.holding,
+        )
+    )
+    drain = PendingDrain(least_bps=rule.threshold_bps, least_units=least)
+    evidence = drain.judge(replace(simulation, changes=counted))
+    if evidence is None:
+        return None
+    observations = tuple(each for change in counted for each in _observe(change))
+    return Finding(
+        rule=rule.name,
+        anchor=anchor,
+        observations=observations,
+        evidence_hash=compute_evidence_hash(rule.name, anchor, observations, subject=subject),
+        subject=subject,
+        summary=evidence.summary,
+    )
+
+
+def _observe(change: HoldingChange) -> tuple[Observation, Observation]:
+    token, holder = change.holding
+    return (
+        Observation(signal=f"{token} of {holder} before", blocks_ago=0, value=change.before),
+        Observation(signal=f"{token} of {holder} after", blocks_ago=0, value=change.after),
+    )
