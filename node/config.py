@@ -20,13 +20,14 @@ from eth_utils.address import is_checksum_address
 
 from consensus.errors import Reason, Refused
 from consensus.types import Address, ChainId
-from node.chain.types import Endpoint
+from node.chain.types import Endpoint, RouteConfig, RouteKind
 from node.private_files import require_private
 
 T = TypeVar("T")
 
 MAX_CONFIG_BYTES = 262_144
 MAX_LISTEN_SECONDS = 300.0
+MAX_PUBLIC_AFTER_BLOCKS = 25  # five minutes on the slowest of the chains in use
 MAX_CONFIRMATIONS = 1_024  # an alert lives for minutes; after it nothing could be sent again anyway
 HTTP_SCHEMES = ("http://", "https://")
 WS_SCHEMES = ("ws://", "wss://")
@@ -60,7 +61,8 @@ class ChainConfig:
 
     `max_fee_gwei` is the most that a response may pay for a unit of gas there; an effect is looked at until
     it has stood for `confirmations` blocks. `verifiers` are brought up to date beside those of the policies'
-    guardians.
+    guardians. A transaction goes the ways in `submit` first, into the public pool `public_after_blocks`
+    later.
     """
 
     chain_id: ChainId
@@ -70,6 +72,8 @@ class ChainConfig:
     confirmations: int
     verifiers: tuple[Address, ...]
     endpoints: tuple[Endpoint, ...]
+    submit: tuple[RouteConfig, ...] = ()
+    public_after_blocks: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +167,13 @@ class _Endpoint(msgspec.Struct, forbid_unknown_fields=True):
     ws_file: str | None = None
 
 
+class _Route(msgspec.Struct, forbid_unknown_fields=True):
+    kind: RouteKind
+    name: str
+    http: str | None = None
+    http_file: str | None = None
+
+
 class _Chain(msgspec.Struct, forbid_unknown_fields=True):
     id: int
     name: str
@@ -171,6 +182,8 @@ class _Chain(msgspec.Struct, forbid_unknown_fields=True):
     max_fee_gwei: int = 500
     confirmations: int = 12
     verifiers: list[str] = []
+    submit: list[_Route] = []
+    public_after_blocks: int = 2
 
 
 class _Network(msgspec.Struct, forbid_unknown_fields=True):
@@ -437,7 +450,28 @@ def _chain(chain: _Chain, path: Path) -> ChainConfig:
         max_fee_gwei=chain.max_fee_gwei,
         confirmations=chain.confirmations,
         verifiers=tuple(Address(verifier) for verifier in chain.verifiers),
+        submit=_routes(chain, path),
+        public_after_blocks=chain.public_after_blocks,
         endpoints=endpoints,
+    )
+
+
+def _routes(chain: _Chain, path: Path) -> tuple[RouteConfig, ...]:
+    if not 0 <= chain.public_after_blocks <= MAX_PUBLIC_AFTER_BLOCKS:
+        raise _refuse(
+            path,
+            f"has public_after_blocks {chain.public_after_blocks} on chain {chain.id}, which must be 0 to "
+            f"{MAX_PUBLIC_AFTER_BLOCKS}: what no builder takes has to reach the public pool in time",
+        )
+    return tuple(
+        RouteConfig(
+            kind=route.kind,
+            endpoint=Endpoint(
+                name=route.name,
+                http=_address(route.http, route.http_file, path, f"{route.name}.http", HTTP_SCHEMES),
+            ),
+        )
+        for route in chain.submit
     )
 
 

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from node.chain.reader import ChainReader
+from node.chain.routes import open_routes
 from node.chain.rpc import RpcPool, open_pool
 from node.chain.sender import FeePolicy, TransactionSender
 from node.config import ChainConfig
@@ -45,10 +47,14 @@ async def open_connection(
     async with (
         open_pool(chain_id, endpoints, agreement=agreement, timeout_seconds=timeout_seconds) as pool,
         open_pool(chain_id, endpoints, agreement=agreement, timeout_seconds=patient_seconds) as tracing,
+        # who sends is asked for, not trusted with anything: a key of its own, made for this run
+        open_routes(config.submit, chain_id, Account.create(), timeout_seconds=timeout_seconds) as routes,
     ):
         yield ChainConnection(
             pool=pool,
             tracing=tracing,
             reader=ChainReader(pool),
-            sender=TransactionSender(pool, account, fees),
+            sender=TransactionSender(
+                pool, account, fees, routes=routes, public_after_blocks=config.public_after_blocks
+            ),
         )

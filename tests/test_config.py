@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from consensus.errors import Reason, Refused
+from node.chain.types import RouteKind
 from node.config import MAX_CONFIG_BYTES, LogFormat, load_config
 
 REGISTRY = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
@@ -173,6 +174,42 @@ def test_confirmations_are_bounded(tmp_path: Path, confirmations: int) -> None:
     chains = make_chain(extra=f"confirmations = {confirmations}")
 
     assert f"confirmations {confirmations} on chain 31337" in refusal(write(tmp_path, chains=chains))
+
+
+@pytest.mark.parametrize("blocks", [-1, 26])
+def test_blocks_until_the_public_pool_are_bounded(tmp_path: Path, blocks: int) -> None:
+    chains = make_chain(extra=f"public_after_blocks = {blocks}")
+
+    assert f"public_after_blocks {blocks} on chain 31337" in refusal(write(tmp_path, chains=chains))
+
+
+def test_ways_past_the_public_pool_are_read_and_their_addresses_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "builder.http").write_text("https://builder.example.org/a-secret\n")
+    (tmp_path / "builder.http").chmod(0o600)
+    way = '[[chains.submit]]\nkind = "{}"\nname = "builder"\nhttp_file = "builder.http"\n'
+    chains = make_chain() + way.format("bundle")
+
+    (route,) = load_config(write(tmp_path, chains=chains)).chains[0].submit
+
+    assert route.kind is RouteKind.BUNDLE
+    assert route.endpoint.http == "https://builder.example.org/a-secret"
+    assert "a-secret" not in repr(route)
+    assert "builder" in repr(route)
+    assert "Invalid enum value" in refusal(
+        write(tmp_path, chains=make_chain() + way.format("carrier pigeon"))
+    )
+
+
+def test_a_verifier_is_a_checksummed_address(tmp_path: Path) -> None:
+    chains = make_chain(extra='verifiers = ["0x5fbdb2315678afecb367f032d93f642f64180aa3"]')
+
+    assert "chains.verifiers takes checksummed addresses" in refusal(write(tmp_path, chains=chains))
+
+
+def test_a_capture_cannot_be_less_than_there(tmp_path: Path) -> None:
+    path = write(tmp_path, network="capture_confirmations = -1")
+
+    assert "negative network.capture_confirmations" in refusal(path)
 
 
 def test_the_home_chain_is_one_of_the_chains(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -87,13 +87,21 @@ _DECODE_ONE = msgspec.json.Decoder(_Response)
 class EndpointClient:
     """Asks one endpoint, over connections that are kept open; backs off while it fails.
 
-    Each time it comes (back) to life it must first name the chain that we expect.
+    Each time it comes (back) to life it must first name the chain that we expect. `sign` gives the headers of
+    a body, for endpoints that ask who sends.
     """
 
     def __init__(
-        self, endpoint: Endpoint, chain_id: ChainId, http: httpx.AsyncClient, *, timeout_seconds: float
+        self,
+        endpoint: Endpoint,
+        chain_id: ChainId,
+        http: httpx.AsyncClient,
+        *,
+        timeout_seconds: float,
+        sign: Callable[[bytes], Mapping[str, str]] | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self._sign = sign
         self._chain_id = chain_id
         self._http = http
         self._timeout_seconds = timeout_seconds
@@ -178,8 +186,11 @@ class EndpointClient:
         return _in_order(_decode(body), len(calls))
 
     async def _post(self, body: bytes) -> bytes:
+        headers = {} if self._sign is None else dict(self._sign(body))
         try:
-            async with self._http.stream("POST", self.endpoint.http, content=body) as response:
+            async with self._http.stream(
+                "POST", self.endpoint.http, content=body, headers=headers
+            ) as response:
                 if response.status_code != httpx.codes.OK:
                     raise _failed_status(response)
                 if response.headers.get("content-encoding", "identity") != "identity":

@@ -325,7 +325,7 @@ async def fetch_chain_id(endpoint: Endpoint, *, timeout_seconds: float) -> Chain
     """
     request = RpcRequest(method="eth_chainId", params=(), parse=parse_quantity)
     unknown = ChainId(0)  # asked for before anything is asked of a chain, so that it never counts
-    async with _open_http() as http:
+    async with open_http() as http:
         client = EndpointClient(endpoint, unknown, http, timeout_seconds=timeout_seconds)
         try:
             (answer,) = await client.ask_any_chain((request,))
@@ -352,10 +352,8 @@ async def open_pool(
             f"chain {chain_id} wants {agreement} agreeing endpoints with names of their own, "
             f"came {[endpoint.name for endpoint in endpoints]}; name more, or lower the agreement",
         )
-    for logger in ("httpx", "httpcore"):  # they log addresses, which may hold credentials
-        logging.getLogger(logger).setLevel(logging.WARNING)
     try:
-        async with _open_http() as http, trio.open_nursery() as stragglers:
+        async with open_http() as http, trio.open_nursery() as stragglers:
             clients = tuple(
                 EndpointClient(endpoint, chain_id, http, timeout_seconds=timeout_seconds)
                 for endpoint in endpoints
@@ -367,7 +365,10 @@ async def open_pool(
         raise (group.exceptions[0] if len(group.exceptions) == 1 else group) from None
 
 
-def _open_http() -> httpx.AsyncClient:
+def open_http() -> httpx.AsyncClient:
+    """A client as all exchanges with endpoints want it. Its own loggers tell addresses: keep them quiet."""
+    for logger in ("httpx", "httpcore"):  # addresses may hold credentials
+        logging.getLogger(logger).setLevel(logging.WARNING)
     return httpx.AsyncClient(
         timeout=None,  # each exchange as a whole stands under one trio deadline
         trust_env=False,  # configuration comes from the file alone: no proxy, no .netrc

@@ -8,23 +8,28 @@ Nonces heal themselves. One that another process took is passed over; where anot
 under ours, the call goes out again under the next; and a nonce below ours that nobody here looks after, which
 would hold ours up for ever, is used up by an empty transfer to ourselves. The account belongs to this
 process: what another one leaves unmined below ours is replaced.
+
+Where there are ways past the public pool, a transaction goes there alone first, anew for each block; into the
+public pool when none of them takes it, or when it is in no block after some.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+import structlog
 import trio
 
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.fields import address_to_bytes
-from consensus.types import Address, ChainId
+from consensus.types import Address, BlockNumber, ChainId
 from node.chain.parse import parse_fee_history, parse_quantity
 from node.chain.reader import ChainReader
 from node.chain.request import Json, RpcFault, RpcRequest
+from node.chain.routes import Route
 from node.chain.rpc import RpcFaulted, RpcPool
 from node.chain.types import Receipt
 
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
 T = TypeVar("T")
+
+_log = structlog.get_logger("sender")
 
 BUMP_NUMERATOR, BUMP_DENOMINATOR = 5, 4  # each replacement pays a quarter more
 LEAST_BUMP_NUMERATOR, LEAST_BUMP_DENOMINATOR = 11, 10  # what clients ask of a replacement
@@ -68,6 +75,8 @@ class Call:
     gas_limit: int
     value_wei: int = 0
     least_tip_wei: int = 0
+    behind: tuple[bytes, ...] = ()
+    """Others' signed transactions that this one shall come right before, where a way past the pool can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +95,10 @@ class _Attempt:
     nonce: int
     fees: Fees
     hashes: list[bytes] = field(default_factory=list)
+    is_public: bool = True
+    first_block: int = 0
+    """The number of the first block that it was offered for past the public pool."""
+    offered_for: int = 0
 
     def describe(self) -> str:
         return ", ".join(f"0x{sent.hex()}" for sent in self.hashes)
@@ -100,6 +113,8 @@ class SenderStatistics:
     mined: int
     nonces_healed: int
     """Nonces that were taken before we sent, or while we waited."""
+    gone_public: int
+    """Transactions that no way past the public pool brought into a block."""
     nonces_cleared: int
     """Transactions that went out only to use up a nonce below ours."""
 
@@ -108,8 +123,17 @@ class TransactionSender:
     """Sends from one account; several sends at a time get consecutive nonces."""
 
     def __init__(
-        self, pool: RpcPool, account: LocalAccount, policy: FeePolicy, *, poll_seconds: float = POLL_SECONDS
+        self,
+        pool: RpcPool,
+        account: LocalAccount,
+        policy: FeePolicy,
+        *,
+        poll_seconds: float = POLL_SECONDS,
+        routes: Sequence[Route] = (),
+        public_after_blocks: int = 0,
     ) -> None:
+        self._routes = tuple(routes)
+        self._public_after_blocks = public_after_blocks
         self._pool = pool
         self._reader = ChainReader(pool)
         self._account = account
@@ -118,7 +142,13 @@ class TransactionSender:
         self._in_flight: dict[int, _Attempt] = {}
         self._clearing: dict[int, Fees] = {}
         self._turn = trio.Lock()
-        self._sent = self._replaced = self._mined = self._nonces_healed = self._nonces_cleared = 0
+        self._sent = self._replaced = self._mined = self._gone_public = 0
+        self._nonces_healed = self._nonces_cleared = 0
+
+    @property
+    def knows_other_ways(self) -> bool:
+        """Whether there are ways past the public pool."""
+        return bool(self._routes)
 
     @property
     def address(self) -> Address:
@@ -131,6 +161,7 @@ class TransactionSender:
             sent=self._sent,
             replaced=self._replaced,
             mined=self._mined,
+            gone_public=self._gone_public,
             nonces_healed=self._nonces_healed,
             nonces_cleared=self._nonces_cleared,
         )
@@ -174,16 +205,20 @@ class TransactionSender:
         """Take the next nonce and send under it, once at a time so that no nonce is left out."""
         async with self._turn:
             for _ in range(NONCE_HEALINGS):
-                attempt = _Attempt(
-                    call=call,
-                    nonce=await self._next_nonce(),
-                    fees=await self._current_fees(call.least_tip_wei),
-                )
+                attempt = await self._begin(call)
                 if await self._broadcast(attempt):
                     self._in_flight[attempt.nonce] = attempt
                     return attempt
                 self._nonces_healed += 1
         raise self._nonce_contested(attempt.nonce)
+
+    async def _begin(self, call: Call) -> _Attempt:
+        nonce, fees = await self._next_nonce(), await self._current_fees(call.least_tip_wei)
+        attempt = _Attempt(call=call, nonce=nonce, fees=fees)
+        if self._routes:
+            attempt.is_public = False
+            attempt.first_block = attempt.offered_for = await self._reader.latest_number() + 1
+        return attempt
 
     async def _next_nonce(self) -> int:
         """After what waits in the endpoints' pools, and after what we sent ourselves, seen there or not."""
@@ -212,12 +247,30 @@ class TransactionSender:
             if is_lost and was_lost:
                 return None
             was_lost = is_lost  # seen twice: endpoints that agree on one may lag with the other
+            if not attempt.is_public:
+                with suppress(Unavailable):
+                    await self._offer_again(attempt)
             if not is_lost and trio.current_time() >= replace_at:
                 with suppress(Refused, Unavailable):  # what was sent may be mined all the same
                     await self._clear_way(attempt)
                     await self._replace(attempt)
                 replace_at = trio.current_time() + self._policy.replace_after_seconds
             await trio.sleep(self._poll_seconds)
+
+    async def _offer_again(self, attempt: _Attempt) -> None:
+        """Offer for the next block what was not in the last one; publicly, once that was often enough."""
+        next_block = await self._reader.latest_number() + 1
+        if next_block <= attempt.offered_for:
+            return
+        attempt.offered_for = next_block
+        if next_block >= attempt.first_block + self._public_after_blocks:
+            self._go_public(attempt)
+        await self._broadcast(attempt)
+
+    def _go_public(self, attempt: _Attempt) -> None:
+        attempt.is_public = True
+        self._gone_public += 1
+        _log.info("transaction.public", chain_id=attempt.call.chain_id, nonce=attempt.nonce)
 
     async def _is_used_up(self, nonce: int) -> bool:
         try:
@@ -268,20 +321,52 @@ class TransactionSender:
                 "maxPriorityFeePerGas": attempt.fees.tip_wei,
             }
         )
+        raw = bytes(signed.raw_transaction)
+        if not attempt.is_public:
+            was_taken = await self._offer(raw, attempt)
+            if not was_taken or not self._public_after_blocks:
+                self._go_public(attempt)
+        if not attempt.is_public:
+            self._note_sent(attempt, bytes(signed.hash))
+            return True
         try:
-            await self._pool.broadcast(
-                "eth_sendRawTransaction", (f"0x{bytes(signed.raw_transaction).hex()}",)
-            )
+            await self._pool.broadcast("eth_sendRawTransaction", (f"0x{raw.hex()}",))
         except RpcFaulted as error:
             said = error.fault.message.lower()
             if any(words in said for words in _NONCE_TAKEN):
                 return False
             if not any(words in said for words in (*_ALREADY_IN, *_UNDERPRICED)):
                 raise Refused(Reason.TRANSACTION_REFUSED, str(error)) from error
-        if bytes(signed.hash) not in attempt.hashes:
-            attempt.hashes.append(bytes(signed.hash))
-            self._sent += 1
+        self._note_sent(attempt, bytes(signed.hash))
         return True
+
+    def _note_sent(self, attempt: _Attempt, transaction_hash: bytes) -> None:
+        if transaction_hash not in attempt.hashes:
+            attempt.hashes.append(transaction_hash)
+            self._sent += 1
+
+    async def _offer(self, raw: bytes, attempt: _Attempt) -> bool:
+        """Offer it by every way past the public pool at once; whether any took it."""
+        taken = False
+
+        async def offer(route: Route) -> None:
+            nonlocal taken
+            try:
+                await route.offer(
+                    raw,
+                    block=BlockNumber(attempt.offered_for),
+                    last_block=BlockNumber(attempt.first_block + self._public_after_blocks),
+                    behind=attempt.call.behind,
+                )
+            except Unavailable as unavailable:
+                _log.warning("route.failed", chain_id=attempt.call.chain_id, detail=str(unavailable))
+            else:
+                taken = True
+
+        async with trio.open_nursery() as nursery:
+            for route in self._routes:
+                nursery.start_soon(offer, route)
+        return taken
 
     async def _count_nonce(self, at: Literal["latest", "pending"]) -> int:
         """The highest count, mined or with what waits besides, that enough endpoints have reached."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from consensus.fields import require_bytes, require_uint
 from consensus.types import Address, BlockHash, BlockNumber, ChainId, Seconds
@@ -15,6 +16,21 @@ class Endpoint:
     name: str
     http: str = field(repr=False)
     ws: str | None = field(default=None, repr=False)
+
+
+class RouteKind(StrEnum):
+    """What an endpoint past the public pool takes."""
+
+    PRIVATE = "private"
+    BUNDLE = "bundle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteConfig:
+    """One way past the public pool."""
+
+    kind: RouteKind
+    endpoint: Endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

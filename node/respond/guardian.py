@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from consensus.alert import ZERO32, Action
 from consensus.certificate import Certificate
 from consensus.errors import Reason, Refused, Unavailable
@@ -14,7 +16,7 @@ from node.chain.request import Json
 from node.chain.rpc import RpcFaulted, RpcPool
 from node.chain.sender import Call, TransactionSender
 from node.chain.types import BlockRef, CallReverted, Receipt
-from node.respond.outbid import fetch_tip_to_outbid
+from node.respond.outbid import fetch_raw, fetch_tip_to_outbid
 from node.respond.types import Simulation, Standing, Terms
 
 VERIFICATION_GAS = 450_000  # 290,000 at 50 operators with a third absent; gas that is left over costs nothing
@@ -98,16 +100,20 @@ class GuardianOnChain:
             to=self._guardian.address,
             data=self._guardian.encode_respond(certificate, action),
             gas_limit=await self._gas_limit(action),
-            least_tip_wei=await self._tip_to_outbid(certificate, action),
         )
+        subject = pending_subject(certificate, action)
+        if subject is not None:
+            call = await self._before(subject, call)
         return await self._sender.send(call)
 
-    async def _tip_to_outbid(self, certificate: Certificate, action: Action) -> int:
-        """What comes before the pending transaction that the alert is about; 0 where it is about none."""
-        slot = certificate.alert.slot
-        if slot.subject == ZERO32 or slot.source_chain_id != action.chain_id:
-            return 0
-        return await fetch_tip_to_outbid(self._pool, slot.subject)
+    async def _before(self, subject: bytes, call: Call) -> Call:
+        """The same call with what it takes to come before a pending transaction."""
+        raw = await fetch_raw(self._pool, subject) if self._sender.knows_other_ways else None
+        return replace(
+            call,
+            least_tip_wei=await fetch_tip_to_outbid(self._pool, subject),
+            behind=() if raw is None else (raw,),
+        )
 
     async def expire(self, action_id: ActionId) -> Receipt:
         """End a restriction whose time is over, and wait for the block.
@@ -148,6 +154,13 @@ class GuardianOnChain:
 
     async def _head(self) -> BlockRef:
         return await self._clock.wait_beyond(None)
+
+
+def pending_subject(certificate: Certificate, action: Action) -> bytes | None:
+    """The pending transaction that the alert is about, where it waits on the action's own chain."""
+    slot = certificate.alert.slot
+    is_here = slot.subject != ZERO32 and slot.source_chain_id == action.chain_id
+    return slot.subject if is_here else None
 
 
 def parse_revert(data: str) -> bytes:

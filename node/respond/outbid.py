@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from consensus.errors import Unavailable
+from consensus.fields import keccak256
 from node.chain.parse import parse_fee_history, quantity, strict
 from node.chain.request import Json, RpcRequest
 from node.chain.rpc import RpcPool
@@ -53,6 +54,16 @@ async def fetch_tip_to_outbid(pool: RpcPool, transaction_hash: bytes) -> int:
     max_fee_wei, tip_wei = paid[len(paid) // 2]
     effective_wei = min(tip_wei, max(0, max_fee_wei - bases[len(bases) // 2]))
     return effective_wei + max(effective_wei // RAISE_DENOMINATOR, LEAST_RAISE_WEI)
+
+
+async def fetch_raw(pool: RpcPool, transaction_hash: bytes) -> bytes | None:
+    """A pending transaction as it was signed, for a bundle; None where no endpoint has it, or offers this."""
+    try:
+        told = await pool.call("eth_getRawTransactionByHash", (f"0x{transaction_hash.hex()}",))
+        raw = bytes.fromhex(str(told).removeprefix("0x"))
+    except (Unavailable, ValueError):
+        return None
+    return raw if keccak256(raw) == transaction_hash else None
 
 
 @strict
