@@ -385,3 +385,24 @@ def test_the_commands_say_what_is_wrong_and_end_with_2(tmp_path: Path) -> None:
     assert "FAULT  row 1 is missing" in found.output
     assert "every row is sound" not in found.output
     assert "store_missing" in missing.output
+
+
+def test_the_commands_of_the_operators_page_move_a_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operators.md").read_text()
+    asked = [line.split("$ tocsin ")[1].split() for line in page.splitlines() if "$ tocsin journal " in line]
+    assert [each[1] for each in asked] == ["check", "export", "import", "check"]
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        (folder / "data").mkdir(parents=True)
+    trio.run(make_journal, old / "data" / "journal.sqlite", 10, 20)
+
+    for command in asked:
+        if command[1] == "import":
+            (old / "moved.jsonl").rename(new / "moved.jsonl")
+        monkeypatch.chdir(new if (new / "moved.jsonl").exists() else old)
+        done = CliRunner().invoke(cli, command)
+        assert done.exit_code == 0, done.output
+
+    assert trio.run(check_journal, new / "data" / "journal.sqlite").rows == 2
