@@ -14,6 +14,8 @@ from consensus.types import Address
 from node.detect.levels import Detection
 from node.detect.new_contract_scores import NewContractScores
 from node.detect.policy import read_detection_policy
+from node.detect.series.levels import SeriesDetection
+from node.detect.series.policy import read_series_policy
 from node.evaluate.document import Node
 from node.evaluate.includes import parse_file
 from node.evaluate.policy import Policy, parse_policy_document
@@ -28,6 +30,10 @@ class Beside:
     def read_detection(self, path: Path) -> Detection:
         """The detection policy in a file. Raises `Refused`."""
         return Detection(policy=read_detection_policy(path))
+
+    def read_series(self, path: Path) -> SeriesDetection:
+        """The series policy in a file. Raises `Refused`."""
+        return SeriesDetection(policy=read_series_policy(path))
 
     def make_new_contracts(self, contracts: Mapping[str, Address]) -> NewContractScores:
         """The highest score of a contract that a block created against these."""

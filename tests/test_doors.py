@@ -191,6 +191,7 @@ NARROW: dict[tuple[str, str], set[str]] = {
         "node.evaluate.includes",
         "node.evaluate.problems",
         "node.evaluate.shapes",
+        "node.evaluate.signals",
         "node.evaluate.views",
         "node.evaluate.vocabulary",
     },

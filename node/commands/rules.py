@@ -73,7 +73,8 @@ def _require_playable(policy: Policy) -> Policy:
         raise Refused(
             Reason.POLICY_INVALID,
             f"{', '.join(rules)} of {policy.name} cannot be played by this command, which reads no traces: "
-            "play the detection policy by `tocsin backtest`, and the other rules from a file without these",
+            "play the detection policy by `tocsin backtest`, a series policy by `tocsin series backtest`, "
+            "and the other rules from a file without these",
         )
     return policy
 

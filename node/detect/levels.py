@@ -8,27 +8,22 @@ ask for any level. Without one each watcher has learned something else, and rule
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from consensus.alert import Level
-from consensus.errors import Reason, Refused, Unavailable
-from consensus.types import Address, BlockHash, ChainId
+from consensus.errors import Reason, Refused
+from consensus.types import Address, ChainId
+from node.detect.block_levels import BlockLevels
 from node.detect.learned import Learned, read_learned
 from node.detect.policy import DetectionPolicy
 from node.detect.watch import Watch
-from node.evaluate.expressions import Undefined
-from node.evaluate.views import Block, View
 from node.trace import Account
 
-KEPT_BLOCKS: Final = 4_096
-"""More than the deepest look-back and the longest cooldown of a rule come to, on several branches."""
 MAX_LEARNED_BYTES: Final = 16 << 20
 """Of a file of learned state that a policy names; what 1,145 transactions teach is 28 kB."""
-HIGHEST: Final = Level.PAUSE + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +47,7 @@ class Detection:
             raise Refused(refused.reason, f"{place}{refused.message}") from None
 
 
-class Levels:
+class Levels(BlockLevels):
     """The level that each recent block of these contracts reached under a detection policy."""
 
     def __init__(
@@ -66,16 +61,18 @@ class Levels:
     ) -> None:
         """`to_learn` transactions are learned first where nothing is `learned`. Raises `Refused`
         (STATE_FOREIGN, STATE_CORRUPT) where what was learned does not fit."""
+        super().__init__(
+            who=f"the trace detectors of {policy.name}",
+            topic="detection",
+            learned_until=None
+            if learned is None or learned.recorded is None
+            else learned.recorded.until_block,
+        )
         self.policy = policy
         self.chain_id = chain_id
         self.contracts = dict(contracts)
         self.learned = learned
         self.to_learn = 0 if learned else to_learn
-        self._levels: OrderedDict[BlockHash, int] = OrderedDict()
-        # of blocks up to this one, what they hold was learned from or came before that: none has a number
-        self._not_judged_until = (
-            -1 if learned is None or learned.recorded is None else learned.recorded.until_block
-        )
         if learned is not None:
             self._require_fitting(learned)
             learned.make_watch(policy)
@@ -101,42 +98,6 @@ class Levels:
     def make_watch(self) -> Watch:
         """A watch at the end of what was learned, or at the beginning of all."""
         return Watch(self.policy) if self.learned is None else self.learned.make_watch(self.policy)
-
-    def put(self, block: Block, level: int) -> bool:
-        """Keep a block's number; the oldest makes room. Whether the block is new here."""
-        if self.learned is None and not self._levels:
-            self._not_judged_until = block.number - 1
-        is_new = block.hash not in self._levels
-        self._levels[block.hash] = level
-        self._levels.move_to_end(block.hash)
-        while len(self._levels) > KEPT_BLOCKS:
-            self._levels.popitem(last=False)
-        return is_new
-
-    def knows(self, block: Block) -> bool:
-        """Whether there is an answer for this block now."""
-        return block.hash in self._levels or block.number <= self._not_judged_until
-
-    async def read(self, view: View) -> int | Undefined:
-        """The number of the view's block, as `at` gives it."""
-        return self.at(view.ref)
-
-    def at(self, block: Block) -> int | Undefined:
-        """The number of this block; undefined up to the end of what was learned. Raises `Unavailable` where
-        it was not judged here."""
-        level = self._levels.get(block.hash)
-        if level is not None:
-            return level
-        if block.number <= self._not_judged_until:
-            return Undefined(
-                Reason.HISTORY_TOO_SHORT,
-                f"up to block {self._not_judged_until} blocks were learned from, which is not judged; came "
-                f"block {block.number}",
-            )
-        raise Unavailable(
-            f"no trace detector of {self.policy.name} judged block {block.number} 0x{block.hash.hex()} here; "
-            "the log says from where on they do (detection.*)"
-        )
 
     def form(self) -> dict[str, object]:
         """What enters the policy's hash."""

@@ -16,6 +16,7 @@ from typing import Protocol
 from consensus.alert import Level
 from consensus.types import Address, ChainId
 from node.evaluate.expressions import Undefined
+from node.evaluate.signals import Signal
 from node.evaluate.views import Block, View, Wants
 
 
@@ -61,6 +62,28 @@ class Detection(Protocol):
         ...
 
 
+class SeriesDetection(Protocol):
+    """A series policy that was read."""
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """The names of the series that it needs."""
+        ...
+
+    def make_values(
+        self,
+        *,
+        chain_id: ChainId,
+        rule: str | None,
+        sources: Mapping[str, Signal],
+        learned: Path | None,
+        to_learn: int,
+    ) -> BlockValues:
+        """The level that one rule, or any, newly reaches at each block, 0 for none; `sources` has a signal
+        for each series. Raises `Refused`."""
+        ...
+
+
 class Outside(Protocol):
     """What a rule policy names of other rooms."""
 
@@ -71,6 +94,10 @@ class Outside(Protocol):
 
     def read_detection(self, path: Path) -> Detection:
         """The detection policy in a file. Raises `Refused`."""
+        ...
+
+    def read_series(self, path: Path) -> SeriesDetection:
+        """The series policy in a file. Raises `Refused`."""
         ...
 
     def make_new_contracts(self, contracts: Mapping[str, Address]) -> BlockValues:

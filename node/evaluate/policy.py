@@ -46,7 +46,7 @@ from node.evaluate.judging import reads_of
 from node.evaluate.lookups import LookedUpSignal, Outside
 from node.evaluate.problems import DocumentRefused, Problem, Problems, collected, did_you_mean
 from node.evaluate.signals import Signal
-from node.evaluate.sources import parse_signal
+from node.evaluate.sources import parse_signal, reads_signals
 from node.evaluate.vocabulary import (
     ACTION,
     ACTIONS,
@@ -273,9 +273,9 @@ def _parse_signals(
     source_chain_id: ChainId | None,
     outside: Outside | None,
 ) -> dict[str, Signal | None]:
-    signals: dict[str, Signal | None] = {}
-    for name, entry in SIGNALS.named(node, problems) if node else ():
-        signals[name] = None
+    entries = SIGNALS.named(node, problems) if node else []
+    signals: dict[str, Signal | None] = dict.fromkeys(name for name, _ in entries)
+    for name, entry in sorted(entries, key=lambda each: reads_signals(each[1])):
         if name in FUNCTIONS or keyword.iskeyword(name):
             problems.add(
                 entry.key_refusal(f"{name!r} is a word of the expression language; choose another name")
@@ -283,7 +283,13 @@ def _parse_signals(
             continue
         with problems.caught():
             signals[name] = parse_signal(
-                name, entry, contracts, problems, source_chain_id=source_chain_id, outside=outside
+                name,
+                entry,
+                contracts,
+                problems,
+                source_chain_id=source_chain_id,
+                outside=outside,
+                signals=signals,
             )
     return signals
 

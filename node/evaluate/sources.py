@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from consensus.errors import Refused
 from consensus.types import Address, ChainId, Seconds
-from node.evaluate.document import Node
+from node.evaluate.document import MapNode, Node
 from node.evaluate.events import EventField, EventSignal, Take, parse_event
 from node.evaluate.includes import find_file
 from node.evaluate.lookups import BlockValues, LookedUpSignal, Outside
@@ -51,11 +51,13 @@ def parse_signal(
     *,
     source_chain_id: ChainId | None,
     outside: Outside | None = None,
+    signals: Mapping[str, Signal | None] | None = None,
 ) -> Signal | None:
     """The signal that the entry describes, or None where that was refused and reported.
 
     `source_chain_id` is None where the policy's own is malformed. Without `outside`, signals that name files
-    are refused. Raises `DocumentRefused`.
+    are refused. `signals` are the policy's others, None where one was refused; those that read others come
+    last (`reads_signals`). Raises `DocumentRefused`.
     """
     kinds = [kind for kind in SIGNAL_KINDS if kind in node.entries()]
     if len(kinds) != 1:
@@ -66,7 +68,12 @@ def parse_signal(
     entry = SIGNAL_KINDS[kinds[0]].entry(node, problems)
     if not entry.is_whole:
         return None
-    return _Source(name, entry, contracts, source_chain_id, outside).parse(kinds[0])
+    return _Source(name, entry, contracts, source_chain_id, outside, signals or {}).parse(kinds[0])
+
+
+def reads_signals(node: Node) -> bool:
+    """Whether the entry of a signal is of a kind that reads other signals of the policy."""
+    return isinstance(node, MapNode) and "series" in node.values
 
 
 class _Source:
@@ -79,12 +86,13 @@ class _Source:
         contracts: Mapping[str, Target],
         source_chain_id: ChainId | None,
         outside: Outside | None,
+        signals: Mapping[str, Signal | None],
     ) -> None:
         self._name, self._entry = name, entry
         self._contracts, self._source_chain_id = contracts, source_chain_id
-        self._outside = outside
+        self._outside, self._signals = outside, signals
 
-    def parse(self, kind: str) -> Signal:
+    def parse(self, kind: str) -> Signal | None:
         match kind:
             case "call":
                 return self._call()
@@ -102,6 +110,8 @@ class _Source:
                 return self._trap()
             case "detection":
                 return self._detection()
+            case "series":
+                return self._series()
             case "new_contracts":
                 return self._new_contracts()
             case _:
@@ -274,16 +284,63 @@ class _Source:
         trap = Trap(name=self._name, code=code, samples=self._entry.whole("samples"))
         return TrapSignal(name=self._name, asks=Asks(self._entry.text("asks")), watch=TrapWatch(trap))
 
-    def _detection(self) -> LookedUpSignal:
-        node = self._entry.nodes["detection"]
+    def _opener(self, node: Node) -> Outside:
+        """Who opens the policy that `node` names, and what was learned under it."""
         if "learned" in self._entry and "learn" in self._entry:
             raise self._entry.nodes["learn"].key_refusal(
                 "with `learned` nothing more is learned before judging; leave `learn` out"
             )
         if self._outside is None:
             raise node.refusal("only a policy that is read from a file can name another; give its path")
+        return self._outside
+
+    def _series(self) -> LookedUpSignal | None:
+        node = self._entry.nodes["series"]
+        outside = self._opener(node)
+        detection = _opened(node, outside.read_series, outside)
+        sources = self._sources(node, detection.series)
+        if sources is None:
+            return None
+        learned = self._entry.nodes.get("learned")
+
+        def make_values(file: Path | None) -> BlockValues:
+            return detection.make_values(
+                chain_id=self._source_chain_id or ChainId(1),
+                rule=self._entry.text("rule") if "rule" in self._entry else None,
+                sources=sources,
+                learned=file,
+                to_learn=self._entry.whole("learn") if "learn" in self._entry else DEFAULT_TO_LEARN,
+            )
+
+        try:
+            values = make_values(None)
+        except Refused as error:
+            raise self._entry.nodes.get("rule", node).refusal(error.message) from None
+        if learned is not None:
+            values = _opened(learned, make_values, outside)
+        return LookedUpSignal(name=self._name, values=values)
+
+    def _sources(self, node: Node, series: Sequence[str]) -> dict[str, Signal] | None:
+        """The signals that bear the names of the series; None where one was refused, which is reported."""
+        sources: dict[str, Signal] = {}
+        for name in series:
+            if name not in self._signals:
+                near = did_you_mean(name, self._signals)
+                raise node.refusal(
+                    f"its series {name} is no signal of this policy{near}; declare one of that name"
+                )
+            source = self._signals[name]
+            if isinstance(source, LookedUpSignal) or name == self._name:
+                raise node.refusal(f"its series {name} is worked out by another room; name one that is read")
+            if source is None:
+                return None
+            sources[name] = source
+        return sources
+
+    def _detection(self) -> LookedUpSignal:
+        node = self._entry.nodes["detection"]
+        outside = self._opener(node)
         contracts = self._named_contracts("contracts")
-        outside = self._outside
         detection = _opened(node, outside.read_detection, outside)
         learned = self._entry.nodes.get("learned")
 

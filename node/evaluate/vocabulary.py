@@ -216,6 +216,31 @@ SIGNAL_KINDS: Final = {
         },
         "What trace detectors say of this block: 0 nothing, 1 alert, 2 limit, 3 freeze, 4 pause.",
     ),
+    "series": Table(
+        {
+            "series": Key(
+                Text(),
+                "A series policy's file, relative to this one, in its folder or below it. Its series are "
+                "signals of this policy, by their names.",
+            ),
+            "rule": Key(
+                Text(NAME, NAME_RULE), "One rule of it; left out, the highest level of all.", required=False
+            ),
+            "learned": Key(
+                Text(),
+                "What `tocsin series learn` wrote, in a file found as `series` is. Left out, each watcher "
+                "learns by itself, and rules may lead to an alert and no more.",
+                required=False,
+            ),
+            "learn": Key(
+                Whole(1, MAX_TO_LEARN),
+                "Without `learned`: how many blocks are learned before any is judged; "
+                f"{DEFAULT_TO_LEARN:_} where left out.",
+                required=False,
+            ),
+        },
+        "What signals over time newly say at this block: 0 nothing, 1 alert, 2 limit, 3 freeze, 4 pause.",
+    ),
     "new_contracts": Table(
         {
             "new_contracts": Key(

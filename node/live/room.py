@@ -1,6 +1,7 @@
-"""What the rules of one chain wait for: detections that are kept up, and contracts that each block creates.
+"""What the rules of one chain wait for: detections and series that are kept up, and contracts that each block
+creates.
 
-    head ─► see ─┬─► LiveDetection … ─► judged, when its number is known
+    head ─► see ─┬─► LiveDetection, LiveSeries … ─► judged, when its number is known
                  └─► judged, at once, for rules that only take long to read
 
 A rule that reads what a block created asks the view, which reads the block's calls (`TraceReader`).
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 import trio
@@ -19,8 +21,10 @@ from node.chain.rpc import RpcPool
 from node.chain.types import BlockRef
 from node.detect.levels import Levels
 from node.detect.new_contract_scores import NewContractScores
+from node.detect.series.levels import SeriesLevels
 from node.live.detection import LiveDetection
-from node.live.row import JudgedBlock, RowSight
+from node.live.row import JudgedBlock, LiveRow, RowSight
+from node.live.series import LiveSeries
 from node.observe.ancestry import Ancestry
 from node.observe.traces import TraceReader
 from node.observe.view import BlockView
@@ -55,12 +59,18 @@ class LiveRoom:
         values = tuple(values)
         self._reader = ChainReader(pool)
         self._ancestry = ancestry
+        self._row_ancestry = Ancestry()
         self._judged = judged
         self._is_ready = is_ready
         self._detections = [
             LiveDetection(each, self._reader, TraceReader(pool, each.watched), judged.send)
             for each in values
             if isinstance(each, Levels)
+        ]
+        self._series = [
+            LiveSeries(each, self._reader, self._open_past, judged.send)
+            for each in values
+            if isinstance(each, SeriesLevels)
         ]
         protected = {
             Account(address.lower())
@@ -73,7 +83,7 @@ class LiveRoom:
 
     def statistics(self) -> LiveStatistics:
         """What it has come to so far."""
-        return LiveStatistics(rows=tuple(each.sight() for each in self._detections), skipped=self._skipped)
+        return LiveStatistics(rows=tuple(each.sight() for each in self._rows()), skipped=self._skipped)
 
     def view(self, ref: BlockRef) -> BlockView:
         """A block for the rules that wait: with what it created, where one of them asks for that."""
@@ -81,8 +91,8 @@ class LiveRoom:
 
     def see(self, ref: BlockRef) -> None:
         """A head has come."""
-        for detection in self._detections:
-            detection.wake()
+        for row in self._rows():
+            row.wake()
         if not self._is_ready(ref):
             return
         try:
@@ -92,7 +102,15 @@ class LiveRoom:
             _log.warning("block.skipped", chain_id=ref.chain_id, block_number=ref.number)
 
     async def run(self) -> None:
-        """Keep the detections up until cancelled."""
+        """Keep detections and series up until cancelled."""
         async with trio.open_nursery() as nursery:
-            for detection in self._detections:
-                nursery.start_soon(detection.run)
+            for row in self._rows():
+                nursery.start_soon(row.run)
+
+    def _rows(self) -> tuple[LiveRow[Any], ...]:
+        return (*self._detections, *self._series)
+
+    def _open_past(self, ref: BlockRef) -> BlockView:
+        """A block of a row of its own, which may be far behind the heads."""
+        self._row_ancestry.add(ref)
+        return BlockView(ref, self._reader, self._row_ancestry)

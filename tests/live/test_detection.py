@@ -14,9 +14,10 @@ import trio.testing
 from consensus.alert import Level
 from consensus.errors import Broken, Reason, Unavailable
 from consensus.types import Address, BlockHash, BlockNumber
+from node.detect.block_levels import KEPT_BLOCKS
 from node.detect.evidence import Judgement
 from node.detect.learned import Learned, RecordedSpan
-from node.detect.levels import KEPT_BLOCKS, Levels
+from node.detect.levels import Levels
 from node.detect.watch import Watch
 from node.evaluate.expressions import Undefined
 from node.live.detection import LiveDetection
