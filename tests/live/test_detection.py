@@ -214,7 +214,7 @@ async def test_nothing_is_known_from_a_block_without_traces_on_until_it_has_them
 
         assert room.levels.at(chain.blocks[61]) == 0
         for ref in chain.blocks[62:]:
-            with pytest.raises(Unavailable, match=f"judged block {ref.number}"):
+            with pytest.raises(Unavailable, match=f"did not judge block {ref.number}"):
                 room.levels.at(ref)
         assert room.standing is Standing.WAITING
         assert room.detection.statistics().gaps == 1
