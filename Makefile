@@ -10,6 +10,7 @@ SEEDS ?= 10000
 SEED ?= 1
 MINUTES ?= 5
 TRACES ?= 100000
+FUZZ_SECONDS ?= 60
 PROOFS ?= "suite prove" "suite release" static symbolic "symbolic --mutants" coverage mutate
 OUT ?= .demo
 
@@ -88,7 +89,8 @@ setup-prove: setup ## the tools of `make prove`, apart from the rest
 
 prove: contracts setup-prove ## the long runs behind docs/assurance.md: fuzz, static, symbolic, coverage, mutants
 	@cd contracts && for each in $(PROOFS); do echo "make prove: $$each"; tools/$$each || failed="$$failed $$each"; done; \
-	  tools/assurance; [ -z "$$failed" ] || { echo "make prove: failed:$$failed"; exit 1; }
+	  cd .. && python -m tests.fuzz.longer --seconds $(FUZZ_SECONDS) || failed="$$failed fuzz"; \
+	  contracts/tools/assurance; [ -z "$$failed" ] || { echo "make prove: failed:$$failed"; exit 1; }
 
 wheel: contracts ## the wheel that operators install
 	python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .

@@ -224,11 +224,11 @@ async def websocket_double() -> AsyncIterator[WebsocketDouble]:
         nursery.cancel_scope.cancel()
 
 
-def give_endpoints(home: Home, endpoints: Sequence[EndpointDouble]) -> None:
+def give_endpoints(home: Home, endpoints: Sequence[Endpoint]) -> None:
     """Let the watcher read chain one through these, of which two must agree."""
     before, rest = home.config.read_text().split("agreement = 1\n", 1)
     after = rest[rest.index("\n[[chains]]") :]
     tables = "".join(
-        f'[[chains.endpoints]]\nname = "{each.name}"\nhttp = "{each.endpoint.http}"\n' for each in endpoints
+        f'[[chains.endpoints]]\nname = "{each.name}"\nhttp = "{each.http}"\n' for each in endpoints
     )
     home.config.write_text(f"{before}agreement = 2\n{tables}{after}")

@@ -19,6 +19,7 @@ from typing import Any
 import trio
 from rich.console import Console
 
+from node.shutdown import until_told
 from tests.chaos.plan import FaultKind, make_plan
 from tests.chaos.play import Outcome, play
 
@@ -59,21 +60,30 @@ def main() -> None:
         else:
             tell_person(console, began, line)
 
-    async def run() -> Outcome:
+    outcomes: list[Outcome] = []
+
+    async def run() -> None:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-            return await play(
+            outcome = await play(
                 plan,
                 directory=Path(directory) / "network",
                 rounds=arguments.rounds,
                 seconds=None if arguments.rounds else arguments.minutes * 60,
                 tell=tell,
             )
+            outcomes.append(outcome)
 
     try:
-        outcome = trio.run(run)
+        trio.run(until_told, run)
     except BaseException:
         print(f"the run broke off; repeat it with --seed {plan.seed} --nodes {plan.nodes}", file=sys.stderr)
         raise
+    if not outcomes:
+        print(
+            f"stopped before its end; --seed {plan.seed} --nodes {plan.nodes} begins again", file=sys.stderr
+        )
+        sys.exit(1)
+    (outcome,) = outcomes
     if not outcome.is_clean:
         again = f"--seed {plan.seed} --nodes {plan.nodes} --rounds {len(outcome.rounds)}"
         print(f"violations; play the same again with {again}. The schedule was:", file=sys.stderr)

@@ -17,6 +17,7 @@ import httpx
 import trio
 
 from consensus.fields import keccak256
+from node.chain.types import Endpoint
 from node.devnet.anvil import Anvil
 from node.devnet.network import Ground, LocalNetwork, local_network
 from node.devnet.operators import Home
@@ -28,7 +29,7 @@ from tests.chaos.plan import RPC, Fault, FaultKind, Plan
 from tests.chaos.record import Record
 from tests.chaos.verdicts import Act, JournalRow
 
-ENDPOINTS = ("first", "second", "third")  # of whom two must agree; one fails at a time
+ENDPOINTS = 3  # of whom two must agree; the first can be made to fail
 SMALL_DISK_BYTES = 2**20
 RESPONDED = "0x" + keccak256(b"Responded(bytes32,bytes32,uint40,uint32,uint128)").hex()
 LOOK_SECONDS = 0.05
@@ -45,7 +46,7 @@ class Field:
     plan: Plan
     network: LocalNetwork[Tripwire]
     links: dict[tuple[str, str], Link]
-    endpoints: dict[str, tuple[EndpointDouble, ...]]
+    endpoints: dict[str, EndpointDouble]
     disks: dict[str, Path]
     record: Record
     acts: dict[tuple[str, int], Act] = field(default_factory=dict)
@@ -80,7 +81,7 @@ class Field:
                     self._fill_disk(name)
             case _:
                 for name in fault.victims:
-                    _spoil(self.endpoints[name][0], fault)
+                    _spoil(self.endpoints[name], fault)
 
     async def mend(self, fault: Fault) -> None:
         """Take it back, and start again what has ended, as a supervisor does."""
@@ -89,8 +90,8 @@ class Field:
             link.latency_seconds, link.loss_percent = 0.0, 0
         for name in fault.victims:
             self.network.watchers[name].signal(signal.SIGCONT)
-            for endpoint in self.endpoints.get(name, ()):
-                _repair(endpoint)
+            if name in self.endpoints:
+                _repair(self.endpoints[name])
             if name in self.disks:
                 (self.disks[name] / "filler").unlink(missing_ok=True)
         if fault.kind is FaultKind.CLOCK:
@@ -199,7 +200,7 @@ class Field:
 @asynccontextmanager
 async def open_field(plan: Plan, faults: Sequence[Fault], directory: Path) -> AsyncIterator[Field]:
     """Bring the network of a plan up, with what its faults need in place."""
-    endpoints: dict[str, tuple[EndpointDouble, ...]] = {}
+    endpoints: dict[str, EndpointDouble] = {}
     disks: dict[str, Path] = {}
     links: dict[tuple[str, str], Link] = {}
     async with httpx.AsyncClient(timeout=None, trust_env=False) as http, trio.open_nursery() as outer:
@@ -211,9 +212,11 @@ async def open_field(plan: Plan, faults: Sequence[Fault], directory: Path) -> As
                 _dial_through(home, homes, links)
             named = {home.name: home for home in homes}
             for name in _victims_of(faults, RPC):
-                made = await start_doubles(outer, http, dict(chains)["alpha"], *ENDPOINTS)
-                give_endpoints(named[name], made)
-                endpoints[name] = made
+                alpha = dict(chains)["alpha"]
+                (failing,) = await start_doubles(outer, http, alpha, "failing")
+                direct = [Endpoint(name=f"direct-{n}", http=alpha.http) for n in range(1, ENDPOINTS)]
+                give_endpoints(named[name], [failing.endpoint, *direct])
+                endpoints[name] = failing
             for name in _victims_of(faults, {FaultKind.DISK_FULL}):
                 if _mount_small_disk(named[name].folder / "data"):
                     disks[name] = named[name].folder / "data"
@@ -298,7 +301,7 @@ def _unmount(folder: Path) -> None:
 
 
 def _spoil(endpoint: EndpointDouble, fault: Fault) -> None:
-    """Make one of the three endpoints fail in the fault's way."""
+    """Make an endpoint fail in the fault's way."""
     match fault.kind:
         case FaultKind.RPC_SLOW:
             endpoint.delay_seconds = fault.amount / 1_000

@@ -17,6 +17,7 @@ from node.devnet.network import Conduct
 
 DEEPEST_REORG = 32
 HOLD_SECONDS = (3, 8)
+MOST_EXPOSED = 2  # each costs this process a proxy that answers thousands of requests
 CLOCK_SKEW_SECONDS = 3_600
 
 
@@ -70,6 +71,8 @@ class Plan:
     seed: int
     nodes: int
     conduct: tuple[Conduct, ...]
+    exposed: tuple[str, ...]
+    """Honest watchers whose endpoints and disks can be made to fail; the others have theirs directly."""
     kinds: tuple[FaultKind, ...] = tuple(FaultKind)
 
     def name(self, index: int) -> str:
@@ -112,7 +115,8 @@ class Plan:
 
     def _draw(self, chance: random.Random, number: int, kind: FaultKind) -> Fault:
         most = max(1, (self.nodes - 1) // 3)
-        victims = tuple(sorted(chance.sample(self.honest, chance.randint(1, min(most, len(self.honest))))))
+        pool = self.exposed if kind in RPC or kind is FaultKind.DISK_FULL else self.honest
+        victims = tuple(sorted(chance.sample(pool, chance.randint(1, min(most, len(pool))))))
         amount = 0
         hold_seconds = chance.randint(*HOLD_SECONDS)
         if kind is FaultKind.PARTITION:
@@ -140,4 +144,6 @@ def make_plan(seed: int, nodes: int, *, kinds: tuple[FaultKind, ...] = tuple(Fau
     cast = [Conduct.HONEST] * nodes
     for index in chance.sample(range(nodes), faulty):
         cast[index] = chance.choice(BYZANTINE)
-    return Plan(seed=seed, nodes=nodes, conduct=tuple(cast), kinds=kinds)
+    honest = [f"w{index + 1}" for index, how in enumerate(cast) if how is Conduct.HONEST]
+    exposed = tuple(sorted(chance.sample(honest, MOST_EXPOSED)))
+    return Plan(seed=seed, nodes=nodes, conduct=tuple(cast), exposed=exposed, kinds=kinds)

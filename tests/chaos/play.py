@@ -29,6 +29,7 @@ from tests.chaos.verdicts import (
 
 ANSWER_SECONDS = 90.0  # what a failing run waits; a busy machine may need many times what an idle one does
 RECOVERY_SECONDS = 150.0
+ATTACK_AGAIN_SECONDS = 10.0
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -212,7 +213,9 @@ async def _recover(network: Field, fault: Fault, tell: Tell, violations: list[Vi
         await network.rearm()
         before = {name: frozenset(record.own[name]) for name in honest}
         await network.trip()
-        while not await record.wait_until(lambda: any(_shared_news(record.own, before, honest)), 5.0):
+        while not await record.wait_until(
+            lambda: any(_shared_news(record.own, before, honest)), ATTACK_AGAIN_SECONDS
+        ):
             await network.rearm()  # a reorg, or a watcher that was behind, may have left this attack unseen
             await network.trip()
         if await network.wait_paused(ANSWER_SECONDS):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.devnet.network import Conduct
-from tests.chaos.plan import DEEPEST_REORG, SILENCING, FaultKind, make_plan
+from tests.chaos.plan import DEEPEST_REORG, RPC, SILENCING, FaultKind, make_plan
 
 SEEDS = st.integers(min_value=0, max_value=2**32)
 SIZES = st.sampled_from([4, 5, 7, 10, 13])
@@ -33,6 +33,8 @@ def test_less_than_a_third_misbehaves_and_faults_befall_the_honest(seed: int, no
     for fault in plan.first(26):
         if fault.kind not in (FaultKind.PARTITION, FaultKind.LOSSY):
             assert set(fault.victims) <= set(plan.honest)
+        if fault.kind in RPC or fault.kind is FaultKind.DISK_FULL:
+            assert set(fault.victims) <= set(plan.exposed) <= set(plan.honest)
         if fault.kind is FaultKind.REORG:
             assert 1 <= fault.amount <= DEEPEST_REORG
 

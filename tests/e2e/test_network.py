@@ -169,7 +169,7 @@ async def test_a_watcher_signs_with_one_lying_endpoint_and_with_two_neither_sign
         home, watcher = network.homes[3], network.watchers["w4"]
         first, second, _ = endpoints
         await watcher.stop()
-        give_endpoints(home, endpoints)
+        give_endpoints(home, [each.endpoint for each in endpoints])
         ear.mark()
         await watcher.start()
         await ear.wait("w4", "watcher.ready")

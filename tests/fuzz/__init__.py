@@ -1,0 +1,1 @@
+"""Every decoder of bytes from strangers, and what tries to break them."""
