@@ -68,6 +68,8 @@ bench-detect: setup ## detectors on recorded histories and on a made market: exp
 
 bench-network: contracts ## signing and the network under faults and load, as JSON lines
 	@python -m tests.bench.journal
+	@python -m tests.bench.network sizes
+	@python -m tests.bench.network intake
 	@python -m tests.bench.journal --door socket
 
 bench-gas: contracts ## gas of whole transactions, as JSON lines

@@ -243,25 +243,33 @@ def verify_batch(
     coefficients = _batch_coefficients(digest, purpose, signed)
     message = _hash_to_g1(purpose, digest)
 
-    def is_good(start: int, stop: int) -> bool:
-        if stop - start == 1:  # one key needs no coefficient
-            return _is_signed(keys[start], signatures[start], message)
+    def sum_up(start: int, stop: int) -> tuple[G2Point, G1Point]:
+        if stop - start == 1:
+            return keys[start] * coefficients[start], signatures[start] * coefficients[start]
         factors = coefficients[start:stop]
-        signature = G1Point.multiexp_unchecked(signatures[start:stop], factors)
-        key = G2Point.multiexp_unchecked(keys[start:stop], factors)
-        return _is_signed(key, signature, message)
+        return (
+            G2Point.multiexp_unchecked(keys[start:stop], factors),
+            G1Point.multiexp_unchecked(signatures[start:stop], factors),
+        )
 
-    def find_bad(start: int, stop: int, *, is_known_bad: bool = False) -> list[int]:
-        if not is_known_bad and is_good(start, stop):
-            return []
+    def find_bad(start: int, stop: int, key: G2Point, signature: G1Point) -> list[int]:
+        """The bad ones among these, whose sums are known not to fit."""
         if stop - start == 1:
             return [start]
         middle = (start + stop) // 2
-        left = find_bad(start, middle)
-        # the product of both halves is not one: where the left is good, the right needs no check
-        return left + find_bad(middle, stop, is_known_bad=not left)
+        left_key, left = sum_up(start, middle)
+        right_key, right = key - left_key, signature - left  # which costs nothing beside summing up again
+        if _is_signed(left_key, left, message):
+            return find_bad(middle, stop, right_key, right)  # the whole does not fit: it is the right
+        bad = find_bad(start, middle, left_key, left)
+        if not _is_signed(right_key, right, message):
+            bad += find_bad(middle, stop, right_key, right)
+        return bad
 
-    return tuple(find_bad(0, len(signed)))
+    if len(signed) == 1:  # one key needs no coefficient
+        return () if _is_signed(keys[0], signatures[0], message) else (0,)
+    key, signature = sum_up(0, len(signed))
+    return () if _is_signed(key, signature, message) else tuple(find_bad(0, len(signed), key, signature))
 
 
 def hash_to_curve(message: bytes, tag: bytes) -> bytes:
