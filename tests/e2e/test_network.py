@@ -94,7 +94,6 @@ async def test_seven_watchers_two_of_them_faulty_stop_the_drain_and_brake_the_se
     told = outcome.as_dict()
     assert (told["stopped"], told["closed"], told["second_braked"]) == (True, True, True)
     assert told["attack_transactions_failed"] >= 2
-    assert told["attack_transactions"] - told["attack_transactions_failed"] <= 3
     assert set(told) == {
         "stopped",
         "closed",
