@@ -61,14 +61,14 @@ def make_sample(
 
 
 def play(
-    detector: SeriesDetector, readings: Iterable[Mapping[str, int | Sequence[int]]]
+    detector: SeriesDetector, readings: Iterable[Mapping[str, int | Sequence[int]]], *, seconds: int = 12
 ) -> list[Finding | Hint | Proposal | None]:
-    """What a detector says of each reading, one a block."""
+    """What a detector says of each reading, one a block, so many seconds apart."""
     return [
         detector.observe(
             Reading(
                 block_number=BlockNumber(number),
-                timestamp=Seconds(12 * number),
+                timestamp=Seconds(seconds * number),
                 values={
                     role: (value,) if isinstance(value, int) else tuple(value) for role, value in each.items()
                 },

@@ -3,9 +3,10 @@ a gap."""
 
 from __future__ import annotations
 
+import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from random import Random
 
@@ -23,6 +24,7 @@ from node.detect.series.detector import SeriesDetector
 from node.detect.series.drift import Drift
 from node.detect.series.finding import Basis, Finding, Hint, Proposal
 from node.detect.series.fixed import ONE
+from node.detect.series.hourly_volume import HourlyVolume
 from node.detect.series.oracle_deviation import OracleDeviation, compute_deviation
 from node.detect.series.risk_steps import RiskSteps
 from node.detect.series.utilisation_shift import UtilisationShift, compute_utilisation
@@ -83,6 +85,62 @@ def test_abnormal_volume_takes_what_the_market_does_for_explained() -> None:
     assert found.score > 100 * ONE
     assert max((each.score for _, each in explained), default=0) < ONE
     assert "beyond what the market explains" in found.summary
+
+
+POINTS_OF_A_DAY = 288  # one each five minutes
+PEAK = POINTS_OF_A_DAY // 2
+
+
+def daily(points: Iterable[int], *, seed: int = 3) -> list[dict[str, int]]:
+    """What is traded at these points: 50 times as much at noon as at midnight, and some noise."""
+    random = Random(seed)
+
+    def usual(point: int) -> float:
+        return 10**6 * 50 ** ((1 - math.cos(2 * math.pi * point / POINTS_OF_A_DAY)) / 2)
+
+    return [{"value": int(usual(point) * random.lognormvariate(0, 0.1))} for point in points]
+
+
+def hourly_detector(days: int = 1) -> HourlyVolume:
+    return HourlyVolume(days=days, memory=100, warmup=12, least_deviation=10_000)
+
+
+def scores(detector: SeriesDetector, readings: Readings) -> list[int]:
+    said = play(detector, readings, seconds=300)
+    return [each.score if isinstance(each, Finding) else 0 for each in said]
+
+
+@pytest.mark.parametrize("first_day", [5, 6])
+def test_a_wave_that_comes_every_day_is_usual_and_its_height_at_the_wrong_hour_is_not(first_day: int) -> None:
+    past = daily(range(first_day * POINTS_OF_A_DAY))
+    day = daily(range(POINTS_OF_A_DAY), seed=9)
+    midnight_surge = [*daily([PEAK]), *day[1:]]
+
+    *_, before = sorted(scores(hourly_detector(), past))
+    calm = max(scores(hourly_detector(), [*past, *day])[len(past) :])
+    surged = scores(hourly_detector(), [*past, *midnight_surge])[len(past)]
+
+    assert calm < 1.5 * before
+    assert surged > 5 * before
+    blind = AbnormalVolume(memory=1_000, warmup=100, least_deviation=10_000)
+    seen = scores(blind, [*past, *midnight_surge])
+    assert seen[len(past)] < max(seen[: len(past)]), "without a season noon has made it usual"
+
+
+def test_a_season_of_a_week_tells_its_days_apart() -> None:
+    quiet, busy = {"value": 10**6}, {"value": 10**9}
+    week = [busy if point // POINTS_OF_A_DAY == 2 else quiet for point in range(7 * POINTS_OF_A_DAY)]
+    weeks = [*week, *week, *week]
+
+    again = scores(hourly_detector(days=7), [*weeks, *week])[len(weeks) :]
+    moved = scores(hourly_detector(days=7), [*weeks, busy])[-1]
+
+    assert max(again) == 0
+    assert moved > 100 * ONE
+
+
+def test_an_hour_that_has_not_been_learned_says_nothing() -> None:
+    assert scores(hourly_detector(), [{"value": 10**9}] * 12) == [0] * 12
 
 
 # ---------------------------------------------------------------------- 3: utilisation, bad debt

@@ -12,6 +12,7 @@ from node.detect.series.concentration import Concentration
 from node.detect.series.depeg import Depeg
 from node.detect.series.detector import SeriesDetector
 from node.detect.series.drift import Drift
+from node.detect.series.hourly_volume import HourlyVolume
 from node.detect.series.oracle_deviation import OracleDeviation
 from node.detect.series.risk_steps import RiskSteps
 from node.detect.series.utilisation_shift import UtilisationShift
@@ -21,6 +22,7 @@ SERIES_CATALOGUE: Final[Mapping[str, type[SeriesDetector]]] = MappingProxyType(
         detector.name: detector
         for detector in (
             AbnormalVolume,
+            HourlyVolume,
             UtilisationShift,
             BadDebt,
             OracleDeviation,
