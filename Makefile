@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 60
 PROOFS ?= "suite prove" "suite release" static symbolic "symbolic --mutants" coverage mutate
 OUT ?= .demo
 
-.PHONY: help setup contracts demo test compiled-tests test-python test-contracts check simulate bench bench-detect bench-network bench-gas chaos model prove setup-prove wheel package lock clean
+.PHONY: help setup contracts demo test compiled-tests test-python test-contracts check simulate bench bench-detect bench-network bench-gas chaos soak model prove setup-prove wheel package lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s'|'
@@ -79,6 +79,9 @@ bench-gas: contracts ## gas of whole transactions, as JSON lines
 
 chaos: contracts ## seeded faults and attack against a network of processes, judged [NODES=7] [SEED=1] [MINUTES=5]
 	@python -m tests.chaos --nodes $(NODES) --seed $(SEED) --minutes $(MINUTES)
+
+soak: contracts ## a network under light load: does anything grow? [MINUTES=30] [NODES=4]
+	@python -m tests.bench.soak --minutes $(if $(filter file,$(origin MINUTES)),30,$(MINUTES)) --nodes $(if $(filter file,$(origin NODES)),4,$(NODES))
 
 model: setup ## the models of signing and counting in the simulator, as JSON lines [TRACES=100000] [SEED=1]
 	@python -m tests.model.simulator --traces $(TRACES) --seed $(SEED)

@@ -444,6 +444,7 @@ async def _run_rooms(
             operator=members.me,
             peer_id=transport.peer_id,
             uptime_seconds=trio.current_time() - began,
+            tasks=trio.lowlevel.current_statistics().tasks_living,
             chain_time=chain_time(),
             chains=tuple(_sight(chain, is_source=chain_id in sources) for chain_id, chain in chains.items()),
             standing=find_standing(

@@ -171,6 +171,13 @@ METRICS: Final = (
         read=_one(lambda snapshot: snapshot.uptime_seconds),
     ),
     Description(
+        name="tasks",
+        kind=Kind.GAUGE,
+        help="Tasks that live in this process; a number that keeps growing is a leak.",
+        labels=(),
+        read=_one(lambda snapshot: snapshot.tasks),
+    ),
+    Description(
         name="head_block_number",
         kind=Kind.GAUGE,
         help="The newest block that enough endpoints agree on.",

@@ -54,6 +54,8 @@ class Snapshot:
     operator: Address
     peer_id: PeerId
     uptime_seconds: float
+    tasks: int
+    """That live in this process; a number that keeps growing is a leak."""
     chain_time: Seconds
     chains: tuple[ChainSight, ...]
     standing: Standing | None

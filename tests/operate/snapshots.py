@@ -88,6 +88,7 @@ def snapshot(**changes: Any) -> Snapshot:
         operator=Address("0x" + "11" * 20),
         peer_id=PeerId("peer-me"),
         uptime_seconds=90.0,
+        tasks=40,
         chain_time=NOW,
         chains=(chain(1), chain(2, is_source=False)),
         standing=Standing(
