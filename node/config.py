@@ -140,11 +140,24 @@ class Config:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PullingConfig:
+    """How a relay reaches operators: the identity that they name in `gossip.relays`, and their addresses."""
+
+    p2p_keystore: Path
+    listen: str
+    peers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RelayConfig:
-    """Everything one relay is told: a watcher's configuration without the keys that sign and speak."""
+    """Everything one relay is told: a watcher's configuration without the keys that sign.
+
+    Without `pulling` it knows what landed on some chain, and nothing before.
+    """
 
     transaction_keystore: Path
     password_file: Path
+    pulling: PullingConfig | None
     network: NetworkConfig
     chains: tuple[ChainConfig, ...]
     policies: tuple[Path, ...]
@@ -226,9 +239,16 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 class _RelayKeys(msgspec.Struct, forbid_unknown_fields=True):
     transaction_keystore: str
     password_file: str
+    p2p_keystore: str | None = None
 
 
-class _RelayFile(msgspec.Struct, forbid_unknown_fields=True):
+class _RelayGossip(msgspec.Struct, forbid_unknown_fields=True):
+    peers: list[str]
+    listen: str = "/ip4/0.0.0.0/tcp/4601"
+
+
+class _RelayFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    gossip: _RelayGossip | None = None
     keys: _RelayKeys
     network: _Network
     chains: list[_Chain]
@@ -285,11 +305,27 @@ def load_relay_config(path: Path) -> RelayConfig:
     return RelayConfig(
         transaction_keystore=folder / parsed.keys.transaction_keystore,
         password_file=folder / parsed.keys.password_file,
+        pulling=_pulling(parsed, path),
         network=_network(parsed.network, chains, path),
         chains=chains,
         policies=_policies(parsed.policies, path),
         log_format=parsed.log_format,
         rpc_timeout_seconds=parsed.rpc_timeout_seconds,
+    )
+
+
+def _pulling(parsed: _RelayFile, path: Path) -> PullingConfig | None:
+    keystore, gossip = parsed.keys.p2p_keystore, parsed.gossip
+    if keystore is None and gossip is None:
+        return None
+    if keystore is None or gossip is None or not gossip.peers:
+        raise _refuse(
+            path,
+            "must give keys.p2p_keystore and gossip.peers together, or neither: with them it pulls from "
+            "operators that name its peer id, without them it reads the chains alone",
+        )
+    return PullingConfig(
+        p2p_keystore=path.resolve().parent / keystore, listen=gossip.listen, peers=tuple(gossip.peers)
     )
 
 

@@ -74,13 +74,33 @@ async def open_account(keystore: Path, password_file: Path) -> LocalAccount:
     )
 
 
-async def make_account(
-    keystore: Path, password_file: Path, *, work_factor: int = SCRYPT_WORK_FACTOR
-) -> Address:
-    """Make such an account. Raises `Refused` (STORE_EXISTS) rather than overwrite one."""
+async def open_identity(keystore: Path, password_file: Path) -> IdentitySeed:
+    """The p2p identity alone. Takes a second: scrypt. Raises `Refused`."""
     return await trio.to_thread.run_sync(
-        lambda: create_transaction_keystore(keystore, read_password(password_file), work_factor=work_factor)
+        lambda: load_identity_keystore(keystore, read_password(password_file))
     )
+
+
+async def make_relay_keys(
+    account: Path, identity: Path, password_file: Path, *, work_factor: int = SCRYPT_WORK_FACTOR
+) -> tuple[Address, PeerId]:
+    """Make an account and an identity for a relay. Raises `Refused` (STORE_EXISTS) rather than overwrite."""
+    return await trio.to_thread.run_sync(
+        lambda: _make_relay_keys(account, identity, read_password(password_file), work_factor)
+    )
+
+
+def _make_relay_keys(
+    account: Path, identity: Path, password: str, work_factor: int
+) -> tuple[Address, PeerId]:
+    for path in (account, identity):
+        if path.exists():
+            raise Refused(
+                Reason.STORE_EXISTS, f"{path} exists and is not overwritten; choose another directory"
+            )
+    address = create_transaction_keystore(account, password, work_factor=work_factor)
+    seed = create_identity_keystore(identity, password, work_factor=work_factor)
+    return address, peer_id_of_seed(seed.to_bytes())
 
 
 async def open_node_keys(keys: Keys) -> NodeKeys:

@@ -2,13 +2,14 @@
 
 It has no stake and signs nothing. What landed on one chain is read from there, checked against the operator
 sets in the registry, and delivered to the guardians on the others; verifiers that are behind get the
-handovers with which the others were brought further. All of it is read from the chains anew at each start, so
-a relay can be killed at any time, or run from cron (`relay_once`), and two do no harm.
+handovers with which the others were brought further. What has landed nowhere yet it pulls from the operators
+that let it (`node/pulling.py`). Nothing is kept, so a relay can be killed at any time, or run from cron
+(`relay_once`), and two do no harm.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,17 +20,21 @@ import trio
 from consensus.alert import Action, compute_network_id
 from consensus.certificate import Certificate, meets
 from consensus.errors import Reason, Refused, Unavailable
-from consensus.types import Address, BlockNumber, ChainId, Digest, Epoch, Seconds
+from consensus.handover import HandoverProof
+from consensus.types import Address, BlockNumber, ChainId, Digest, Epoch, PolicyHash, Seconds
 from node.chain.contracts import Registry
 from node.chain.reader import ChainReader
 from node.chain.types import BlockRef
 from node.config import RelayConfig
-from node.keys import open_account
+from node.gossip.host import HostConfig, addresses_by_peer, open_host
+from node.gossip.room import compute_topic
+from node.keys import open_account, open_identity
 from node.members import Members
 from node.observe.heads import HeadEvent
 from node.opened import OpenChain, open_chain
 from node.operate.heads import report_heads
 from node.policies import read_policy
+from node.pulling import Pulling
 from node.respond.carrier import Carrier
 from node.respond.delivered import DeliveryReader, rebuild_certificate
 from node.respond.responder import Responder
@@ -109,18 +114,24 @@ class _Ground:
     home: OpenChain
     members: Members
     actions: tuple[Action, ...]
+    policies: frozenset[PolicyHash]
     ttl_seconds: Seconds
 
     def guardians(self, chain_id: ChainId) -> list[Address]:
         return [action.guardian for action in self.actions if action.chain_id == chain_id]
 
-    def carrier(self, operators: Sequence[Address] | None = None) -> Carrier:
+    def carrier(
+        self,
+        proof_of: Callable[[Epoch], HandoverProof | None] = lambda _epoch: None,
+        *,
+        operators: Sequence[Address] | None = None,
+    ) -> Carrier:
         """`operators` go first; None for those of the newest epoch."""
         return Carrier(
             me=self.account,
             operators=self.members.addresses if operators is None else lambda: operators,
             newest=self.newest,
-            proof_of=lambda _epoch: None,
+            proof_of=proof_of,
             chains={
                 chain_id: chain.carrying(self.guardians(chain_id)) for chain_id, chain in self.chains.items()
             },
@@ -165,14 +176,17 @@ async def run_relay(config: RelayConfig) -> None:
         effects_in, effects = trio.open_memory_channel[Effect](EFFECTS)
         answering = {chain_id: chain.answering() for chain_id, chain in ground.chains.items()}
         responder = Responder(me=ground.account, chains=answering)
-        async with trio.open_nursery() as nursery:
+        async with _open_pulling(config, ground, certificates_in) as pulling, trio.open_nursery() as nursery:
             for chain_id, chain in ground.chains.items():
-                nursery.start_soon(_follow, ground, chain, nursery)
+                nursery.start_soon(_follow, ground, chain, pulling, nursery)
                 nursery.start_soon(_gather, ground, chain_id, certificates_in)
+            if pulling is not None:
+                nursery.start_soon(_pull, ground, pulling)
             followers = {chain_id: chain.follower for chain_id, chain in ground.chains.items()}
             nursery.start_soon(report_heads, followers)
             nursery.start_soon(responder.run, certificates, effects_in)
-            nursery.start_soon(ground.carrier().run)
+            proof_of = (lambda _epoch: None) if pulling is None else pulling.votes.proof
+            nursery.start_soon(ground.carrier(proof_of).run)
             _log.info("relay.ready", account=ground.account, chains=sorted(ground.chains))
             async for effect in effects:
                 _log.info(
@@ -224,6 +238,7 @@ async def _opened(config: RelayConfig) -> AsyncIterator[_Ground]:
             home=home,
             members=members,
             actions=tuple({each.action: None for policy in policies for each in policy.actions}),
+            policies=frozenset(policy.hash for policy in policies),
             ttl_seconds=max(policy.ttl_seconds for policy in policies),
         )
 
@@ -231,7 +246,42 @@ async def _opened(config: RelayConfig) -> AsyncIterator[_Ground]:
 # --- carrying on
 
 
-async def _follow(ground: _Ground, chain: OpenChain, nursery: trio.Nursery) -> None:
+@asynccontextmanager
+async def _open_pulling(
+    config: RelayConfig, ground: _Ground, certificates: trio.MemorySendChannel[Certificate]
+) -> AsyncIterator[Pulling | None]:
+    """What reaches the operators, where the configuration says how."""
+    if config.pulling is None:
+        yield None
+        return
+
+    def now() -> Seconds:
+        heads = [chain.clock.latest for chain in ground.chains.values()]
+        return Seconds(max((head.timestamp for head in heads if head is not None), default=0))
+
+    identity = await open_identity(config.pulling.p2p_keystore, config.password_file)
+    network_id = ground.members.network_id
+    host = HostConfig(seed=identity.to_bytes(), listen=config.pulling.listen, topic=compute_topic(network_id))
+    async with open_host(host) as transport:
+        yield Pulling(
+            transport=transport,
+            addresses=addresses_by_peer(config.pulling.peers),
+            members=ground.members,
+            clock=ground.home.clock,
+            confirmations=config.network.capture_confirmations,
+            policies=ground.policies,
+            now=now,
+            certificates=certificates,
+        )
+
+
+async def _pull(ground: _Ground, pulling: Pulling) -> None:
+    """From the home chain's first head on: windows are measured by chain time."""
+    await ground.home.clock.wait_beyond(None)
+    await pulling.run()
+
+
+async def _follow(ground: _Ground, chain: OpenChain, pulling: Pulling | None, nursery: trio.Nursery) -> None:
     """Let the chain's clock go, and read new epochs from the registry on the home chain."""
     events_in, events = trio.open_memory_channel[HeadEvent](HEADS)
     nursery.start_soon(chain.follower.follow, events_in)
@@ -242,7 +292,8 @@ async def _follow(ground: _Ground, chain: OpenChain, nursery: trio.Nursery) -> N
         if not is_due:
             continue
         try:
-            await ground.members.refresh(event.ref)
+            if await ground.members.refresh(event.ref) and pulling is not None:
+                await pulling.enter_epochs()
             is_due = False
         except (Refused, Unavailable) as error:
             reason = error.reason if isinstance(error, Refused) else Reason.SOURCE_UNAVAILABLE

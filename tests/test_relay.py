@@ -14,15 +14,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import base58
 import pytest
 import trio
 
 from consensus.alert import Alert, Slot, Verdict, compute_action_id, compute_network_id, compute_rule_id
+from consensus.attestation import Attestation, attest
 from consensus.bls import Purpose, sign
 from consensus.certificate import Certificate, build_certificate, encode_certificate, encode_signatures
 from consensus.errors import Reason, Refused
 from consensus.handover import compute_handover
 from consensus.operators import OperatorSet
+from consensus.succession import HandoverVote, Side, encode_vote
+from consensus.tally import Tally
 from consensus.types import Address, OperatorIndex, Seconds
 from node.chain.abi import load_artifact
 from node.chain.contracts import Guardian, Registry
@@ -34,7 +38,12 @@ from node.devnet.guarding import deploy_trust
 from node.devnet.network import Ground
 from node.devnet.staking import deploy_staking
 from node.evaluate.policy import Policy
-from node.keys import make_account
+from node.gossip.frames import Kind
+from node.gossip.holdings import TallyHoldings
+from node.gossip.host import HostConfig, open_host, peer_id_of_seed
+from node.gossip.room import GossipRoom, compute_topic
+from node.gossip.transport import PeerId
+from node.keys import make_relay_keys
 from node.policies import read_policy
 from node.private_files import PRIVATE_FILE_MODE
 from node.relay import find_first_block, relay_once, run_relay
@@ -44,6 +53,7 @@ from tests.bench.tripwire import Tripwire, deploy_two_tripwires
 from tests.chain.doubles import EndpointDouble, doubles
 from tests.consensus.factories import make_operator_set
 from tests.contracts.test_registry import HOUR, TERMS, register
+from tests.gossip.harness import address_of
 from tests.respond.stage import make_certificate
 
 SECRETS = make_secrets(3)
@@ -65,6 +75,7 @@ class World:
     sets: list[OperatorSet]
     endpoints: dict[str, EndpointDouble]
     config_file: Path
+    relay: PeerId
 
     @property
     def config(self) -> RelayConfig:
@@ -174,8 +185,9 @@ async def world(directory: Path) -> AsyncIterator[World]:
     ):
         token = await home.deploy("DemoToken", "Bond", "BOND")
         staking = await deploy_staking(home, token, TERMS)
-        for secret, account in zip(SECRETS, home.accounts[1:4], strict=True):
-            await register(home, token, staking, secret=secret, account=account)
+        for number, (secret, account) in enumerate(zip(SECRETS, home.accounts[1:4], strict=True)):
+            peer_id = base58.b58decode(peer_id_of_seed(bytes([number]) * 32))
+            await register(home, token, staking, secret=secret, account=account, peer_id=peer_id)
         await home.send("OperatorRegistry", staking.registry, "capture")
         first = await read_newest(home, staking.registry)
         network_id = compute_network_id(home.chain_id, staking.registry)
@@ -196,7 +208,9 @@ async def world(directory: Path) -> AsyncIterator[World]:
         password = directory / "password"
         password.touch(mode=PRIVATE_FILE_MODE)
         password.write_text("of a local relay")
-        account = await make_account(directory / "relay-account.json", password, work_factor=2)
+        account, relay = await make_relay_keys(
+            directory / "relay-account.json", directory / "relay-p2p.json", password, work_factor=2
+        )
         for chain in (home, away):
             await chain.fund(account, 10**20)
         config_file = directory / "relay.toml"
@@ -208,6 +222,7 @@ async def world(directory: Path) -> AsyncIterator[World]:
             sets=[first],
             endpoints={"alpha": alpha, "beta": beta},
             config_file=config_file,
+            relay=relay,
         )
 
 
@@ -361,6 +376,101 @@ async def test_a_running_relay_waits_out_a_chain_that_is_down_and_goes_on_after_
                     await trio.sleep(0.2)
                 nursery.cancel_scope.cancel()
         assert await here.epochs() == (2, 2)
+
+
+@asynccontextmanager
+async def operator(here: World) -> AsyncIterator[tuple[GossipRoom, Tally, str]]:
+    """The first operator's gossip with its tally, which lets the relay pull; and where it listens."""
+    network_id, newest = here.ground.network_id, here.sets[-1]
+    config = HostConfig(seed=bytes([0]) * 32, listen="/ip4/127.0.0.1/tcp/0", topic=compute_topic(network_id))
+    tally = Tally(network_id)
+    for each in here.sets:
+        tally.add_operator_set(each)
+    incoming, _incoming_end = trio.open_memory_channel[Attestation](64)
+    _outgoing, outgoing_end = trio.open_memory_channel[Attestation](64)
+    async with open_host(config) as transport, trio.open_nursery() as nursery:
+        room = GossipRoom(
+            transport=transport,
+            network_id=network_id,
+            incoming=incoming,
+            now=lambda: newest.capture_time,
+            holdings=TallyHoldings(tally),
+            relays=frozenset({here.relay}),
+        )
+        await room.use_operator_sets(here.sets, {})
+        nursery.start_soon(room.run, outgoing_end)
+        yield room, tally, f"{address_of(transport)}/p2p/{transport.peer_id}"
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_landed_nowhere_is_pulled_from_an_operator_that_lets_the_relay(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        certificate = await here.certify()
+        alert = certificate.alert
+        async with operator(here) as (_, tally, where):
+            signed = [attest(alert, OperatorIndex(i), SECRETS[i]) for i in range(3)]
+            assert len(tally.add(signed, alert.observed_at).new) == 3
+            join_gossip(here, where)
+            with trio.fail_after(PATIENCE_SECONDS):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(run_relay, here.config)
+                    while await here.is_paused() != (True, True):
+                        await here.ground.home.mine()
+                        await here.ground.away.mine()
+                        await trio.sleep(0.2)
+                    nursery.cancel_scope.cancel()
+
+
+async def test_votes_of_operators_bring_a_relay_to_hand_over_where_no_chain_was(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        await here.capture()
+        handover = compute_handover(here.ground.network_id, *here.sets)
+        votes = [
+            HandoverVote(
+                handover=handover,
+                side=side,
+                operator_index=OperatorIndex(i),
+                signature=sign(secret, Purpose.HANDOVER, handover.digest()),
+            )
+            for side in Side
+            for i, secret in enumerate(SECRETS)
+        ]
+        async with operator(here) as (room, _, where):
+            join_gossip(here, where)
+            with trio.fail_after(PATIENCE_SECONDS):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(run_relay, here.config)
+                    while await here.epochs() != (2, 2):
+                        for vote in votes:
+                            await room.publish(Kind.HANDOVER, encode_vote(vote))
+                        await here.ground.home.mine()
+                        await here.ground.away.mine()
+                        await trio.sleep(0.2)
+                    nursery.cancel_scope.cancel()
+            assert room.statistics().transport.banned == ()
+
+
+def join_gossip(here: World, where: str) -> None:
+    """Let the relay's configuration name an operator, and hand over without waiting for depth."""
+    text = here.config_file.read_text()
+    text = text.replace("[network]\n", "[network]\ncapture_confirmations = 0\n")
+    text = text.replace("[keys]\n", '[keys]\np2p_keystore = "relay-p2p.json"\n')
+    gossip = f'\n[gossip]\nlisten = "/ip4/127.0.0.1/tcp/0"\npeers = ["{where}"]\n'
+    here.config_file.write_text(text + gossip)
+
+
+def test_an_identity_without_operators_to_pull_from_is_refused(tmp_path: Path) -> None:
+    (settings,) = SETTINGS.findall(GUIDE)
+    text = textwrap.dedent(settings)
+    for half in (
+        text.replace("[keys]\n", '[keys]\np2p_keystore = "relay-p2p.json"\n'),
+        text + '\n[gossip]\npeers = ["/ip4/127.0.0.1/tcp/1/p2p/12D3"]\n',
+        text.replace("[keys]\n", '[keys]\np2p_keystore = "relay-p2p.json"\n') + "\n[gossip]\npeers = []\n",
+    ):
+        path = tmp_path / "relay.toml"
+        path.write_text(half)
+        with pytest.raises(Refused, match="together, or neither"):
+            load_relay_config(path)
 
 
 async def test_what_is_not_good_for_the_other_chain_yet_waits_and_what_has_expired_is_left(

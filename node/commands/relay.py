@@ -80,16 +80,16 @@ def _describe(report: RelayReport) -> str:
 )
 @JSON_OPTION
 def keys_relay_command(directory: Path, password_file: Path, as_json: bool) -> None:
-    """Make the account from which a relay pays. An existing one is never overwritten."""
-    from node.keys import make_account
+    """Make the account from which a relay pays, and its p2p identity. Existing ones are never overwritten."""
+    from node.keys import make_relay_keys
 
     directory.mkdir(parents=True, exist_ok=True)
-    keystore = directory / "relay-account.json"
-    address = run_guarded(lambda: make_account(keystore, password_file))
+    account, identity = directory / "relay-account.json", directory / "relay-p2p.json"
+    address, peer_id = run_guarded(lambda: make_relay_keys(account, identity, password_file))
     say(
         as_json,
-        {"account": address, "keystore": str(keystore)},
-        f"account   {address}   (send it coin for gas on every chain)\n"
-        f"keystore  {keystore}\n"
+        {"account": address, "peer_id": peer_id},
+        f"account  {address}   (send it coin for gas on every chain)\n"
+        f"peer id  {peer_id}   (for operators that let it pull: their gossip.relays)\n"
         "Next: write relay.toml (docs/relay.md has one to copy), then tocsin relay --config relay.toml",
     )

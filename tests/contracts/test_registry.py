@@ -28,7 +28,13 @@ TERMS = NetworkTerms(
 
 
 async def register(
-    chain: Deployer, token: Address, staking: Staking, *, secret: SecretKey, account: Address
+    chain: Deployer,
+    token: Address,
+    staking: Staking,
+    *,
+    secret: SecretKey,
+    account: Address,
+    peer_id: bytes = b"",
 ) -> dict[str, Any]:
     """Mint, approve and register as `account`; the receipt of the registration."""
     public_key = secret.public_key().raw
@@ -40,7 +46,7 @@ async def register(
         public_key=public_key,
     )
     possession = sign(secret, Purpose.POSSESSION, digest).to_xy_bytes()
-    peer_id = b"peer of " + address_to_bytes(account)
+    peer_id = peer_id or b"peer of " + address_to_bytes(account)
     await chain.send("DemoToken", token, "mint", account, BOND)
     await chain.send("DemoToken", token, "approve", staking.stake_source, BOND, sender=account)
     registration = (public_key, possession, peer_id, "https://example.org", BOND.to_bytes(32, "big"))
