@@ -2,9 +2,9 @@
 
     python -m tests.bench.soak --minutes 30
 
-Run by `make soak`. Every few seconds each watcher's memory, open files, threads, tasks and the blocks that it
-is behind become a JSON line; at the end a line for each watcher says how much they grew, and a table shows how
-they went. The first quarter does not count: caches fill.
+Run by `make soak`. Every few seconds each watcher's memory, open files, threads, tasks and the blocks that
+it is behind become a JSON line; at the end a line for each watcher says how much they grew, and a table shows
+how they went. The first quarter does not count: caches fill.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SHOWN = ("resident_bytes", "open_files", "tasks", "behind_blocks")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One watcher at one moment. `behind_blocks`: between its newest head of the home chain and the chain's."""
+    """One watcher at one moment. `behind_blocks`: from its newest head of the home chain to the chain's."""
 
     watcher: str
     seconds: float

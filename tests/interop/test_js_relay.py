@@ -22,8 +22,9 @@ from consensus.operators import OperatorSet
 from consensus.types import Bps, OperatorIndex
 from node.gossip.frames import Kind, encode_attestation, encode_frame
 from node.gossip.host import Libp2pTransport, peer_id_of_seed
+from node.gossip.transport import PeerId
 from tests.consensus.factories import make_alert, make_attestation, make_operator_set, make_secret
-from tests.gossip.harness import TOPIC, address_of, eventually, open_hosts
+from tests.gossip.harness import TOPIC, address_of, book_of, eventually, open_hosts
 
 NPM = Path(__file__).resolve().parents[1] / "npm"
 RELAY_SEED = b"\x5a" * 32
@@ -86,11 +87,20 @@ async def relay(host: Libp2pTransport, operators: OperatorSet, topic: str = TOPI
             await process.wait()
 
 
+@asynccontextmanager
+async def relay_hosts(relay_id: PeerId) -> AsyncIterator[list[Libp2pTransport]]:
+    """Three connected operators' hosts that let this relay in, to pull and to say nothing."""
+    async with open_hosts(3) as hosts:
+        for host in hosts:
+            await host.register(book_of(hosts), relays=frozenset({relay_id}))
+        yield hosts
+
+
 async def test_a_relay_in_javascript_verifies_attestations_and_comes_to_the_same_certificate() -> None:
     operators = make_operator_set(weights=(5, 3, 3, 1))  # two thirds are 8 of 12, which is not enough
     alert = make_alert(operators)
     relay_id = peer_id_of_seed(RELAY_SEED)
-    async with open_hosts(3, extra={relay_id: ()}) as hosts, relay(hosts[0], operators) as listener:
+    async with relay_hosts(relay_id) as hosts, relay(hosts[0], operators) as listener:
         assert (await listener.wait("connected"))["peer"] == relay_id
         await eventually(lambda: relay_id in {str(peer) for peer in hosts[0].router.mesh.get(TOPIC, ())})
 
