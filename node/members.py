@@ -47,6 +47,10 @@ class Members:
         newest = self.operator_sets[-1:]
         return tuple(operator.address for each in newest for operator in each.operators)
 
+    def set_of(self, epoch: Epoch) -> OperatorSet | None:
+        """An epoch's set; None where it is not kept."""
+        return self._sets.get(epoch)
+
     def membership(self) -> Membership:
         """What alerts are built from."""
         return Membership(

@@ -70,6 +70,8 @@ from node.operate.snapshot import ChainSight, Snapshot, find_standing
 from node.policies import read_policy
 from node.respond.carrier import Carrier
 from node.respond.expiry import Expiry
+from node.respond.faults import FaultsOnChain
+from node.respond.reporter import Reporter
 from node.respond.responder import Responder
 from node.respond.types import Effect
 from node.retracting import Retractions
@@ -237,6 +239,15 @@ async def _run_rooms(
         else:
             await gossip.blame(contribution, reason)
 
+    reporter = Reporter(
+        me=members.me,
+        operators=members.addresses,
+        set_of=members.set_of,
+        faults=FaultsOnChain(
+            members.registry.address, reader=home.reader, sender=home.connection.sender, clock=home.clock
+        ),
+        clock=home.clock,
+    )
     tallying = Tallying(
         tally,
         now=chain_time,
@@ -248,6 +259,7 @@ async def _run_rooms(
         settled=gossip.settled,
         heard=lambda contribution: signing.heard(contribution),
         accuse=gossip.accuse,
+        proven=reporter.note,
     )
 
     async def tell_evidence(peer_id: str, evidence: PendingEvidence) -> None:
@@ -485,6 +497,7 @@ async def _run_rooms(
         nursery.start_soon(tallying.run, incoming)
         nursery.start_soon(responder.run, certificates, effects_in)
         nursery.start_soon(expiry.run)
+        nursery.start_soon(reporter.run)
         nursery.start_soon(succession.run)
         nursery.start_soon(carrier.run)
         nursery.start_soon(report_effects)

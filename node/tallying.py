@@ -15,6 +15,7 @@ import trio
 
 from consensus.alert import Level
 from consensus.certificate import Certificate
+from consensus.equivocation import EquivocationEvidence
 from consensus.errors import Reason
 from consensus.partial import Contribution, indices_of
 from consensus.tally import Tally
@@ -47,7 +48,8 @@ async def _accuse_nobody(_epoch: Epoch, _operators: Iterable[OperatorIndex]) -> 
 class Tallying:
     """One task owns the tally.
 
-    `policies` says which ones questions may be about; `heard` is told of every signature that was found good.
+    `policies` says which ones questions may be about; `heard` is told of every signature that was found good,
+    `proven` of every proof that operators signed twice.
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class Tallying:
         settled: Callable[[Digest], None],
         heard: Callable[[Contribution], None] = lambda _: None,
         accuse: Callable[[Epoch, Iterable[OperatorIndex]], Awaitable[None]] = _accuse_nobody,
+        proven: Callable[[EquivocationEvidence], None] = lambda _: None,
     ) -> None:
+        self._proven = proven
         self._tally = tally
         self._now = now
         self._policies = policies
@@ -126,6 +130,7 @@ class Tallying:
         for evidence in outcome.equivocations:
             self._equivocations += 1
             _log.error("equivocation.proven", operators=evidence.operators, slot_id=evidence.slot_id)
+            self._proven(evidence)
             await self._accuse(evidence.epoch, evidence.operators)
         for contribution, refused in outcome.refused:
             _log.warning(

@@ -249,7 +249,7 @@ class Guardian:
             )
         return self._artifact.encode(
             "respond",
-            _alert_tuple(alert),
+            alert_tuple(alert),
             [named.leaf() for named in alert.actions],
             alert.actions.index(action),
             action.action_id,
@@ -286,7 +286,7 @@ def _decode_view(
     return artifact.decode(function, value)
 
 
-def _alert_tuple(alert: Alert) -> tuple[object, ...]:
+def alert_tuple(alert: Alert) -> tuple[object, ...]:
     """In the order of the guardian's `struct Alert`."""
     slot = alert.slot
     return (
