@@ -1,13 +1,13 @@
 """Merged certificates on their way: real rooms and tallies, the in-memory twin, a clock that jumps."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from consensus.alert import Level
+from consensus.alert import Alert, Level
 from consensus.attestation import Attestation
 from consensus.certificate import Certificate, encode_certificate, verify_certificate
 from consensus.errors import Reason
@@ -26,9 +26,9 @@ from node.evaluate.findings import Question
 from node.gossip.forwarder import DIRECT_UP_TO, LEVEL_SECONDS, MAX_ANSWERS, Forwarder
 from node.gossip.forwarding import Forwarding
 from node.gossip.frames import Kind, encode_frame
-from node.gossip.memory import MemoryNetwork
+from node.gossip.memory import MemoryNetwork, MemoryTransport
 from node.gossip.room import GossipRoom
-from node.gossip.transport import Path, PeerId
+from node.gossip.transport import Addresses, Path, PeerId
 from node.tallying import Tallying
 from tests.consensus.factories import (
     NETWORK_ID,
@@ -46,9 +46,11 @@ ALERT = make_alert(LARGE)
 class Node:
     """Gossip, forwarding and tally of one operator, wired as in the pipeline."""
 
-    def __init__(self, number: int, network: MemoryNetwork, operator_set: OperatorSet) -> None:
+    def __init__(
+        self, number: int, transport: MemoryTransport, operator_set: OperatorSet, **shape: int
+    ) -> None:
         self.number = number
-        self.transport = network.transport(PeerId(f"peer-{number}"))
+        self.transport = transport
         self.tally = Tally(NETWORK_ID)
         self.tally.add_operator_set(operator_set)
         self.operator_set = operator_set
@@ -58,7 +60,7 @@ class Node:
         certificates_in, self.certificates = trio.open_memory_channel[Certificate](1_024)
         questions_in, self._questions = trio.open_memory_channel[Question](16)
         self.forwarding = Forwarding(
-            Forwarder(self.tally),
+            Forwarder(self.tally, **shape),
             transport=self.transport,
             network_id=NETWORK_ID,
             incoming=self.contributions.clone(),
@@ -91,21 +93,21 @@ class Node:
         else:
             await self.room.blame(contribution, reason)
 
-    async def run(self) -> None:
-        await self.room.use_operator_sets([self.operator_set], {})
+    async def run(self, addresses: Mapping[PeerId, Addresses] | None = None) -> None:
+        await self.room.use_operator_sets([self.operator_set], addresses or {})
         self.forwarding.use_operator_sets([self.operator_set])
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.room.run, self._outgoing_end)
             nursery.start_soon(self.forwarding.run)
             nursery.start_soon(self.tallying.run, self._incoming)
 
-    async def sign(self) -> None:
-        attestation = make_attestation(ALERT, self.number)
+    async def sign(self, alert: Alert = ALERT) -> None:
+        attestation = make_attestation(alert, self.number)
         await self.contributions.send(attestation)
         await self.outgoing.send(attestation)
 
-    def has_quorum(self) -> bool:
-        return Level.PAUSE in self.tally.levels(ALERT.digest())
+    def has_quorum(self, alert: Alert = ALERT) -> bool:
+        return Level.PAUSE in self.tally.levels(alert.digest())
 
     def sent(self) -> int:
         return self.transport.statistics().sent_direct
@@ -117,7 +119,11 @@ async def open_nodes(
 ) -> AsyncIterator[list[Node]]:
     network = network or MemoryNetwork()
     count = len(operator_set.operators)
-    nodes = [Node(number, network, operator_set) for number in range(count) if number not in silent]
+    nodes = [
+        Node(number, network.transport(PeerId(f"peer-{number}")), operator_set)
+        for number in range(count)
+        if number not in silent
+    ]
     async with trio.open_nursery() as nursery:
         for node in nodes:
             nursery.start_soon(node.run)
