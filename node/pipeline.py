@@ -468,6 +468,7 @@ async def _run_rooms(
             live=tuple((chain_id, room.statistics()) for chain_id, room in live.items()),
             signing=signing.statistics(),
             gossip=gossiped,
+            forwarding=forwarding.statistics(),
             tallying=tallying.statistics(),
             responding=responder.statistics(),
         )

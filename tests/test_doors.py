@@ -216,7 +216,11 @@ NARROW: dict[tuple[str, str], set[str]] = {
     ("node.operate", "node.attest"): {"node.attest.room"},
     ("node.operate", "node.chain"): {"node.chain.endpoint", "node.chain.rpc"},
     ("node.operate", "node.evaluate"): {"node.evaluate.room"},
-    ("node.operate", "node.gossip"): {"node.gossip.room", "node.gossip.transport"},
+    ("node.operate", "node.gossip"): {
+        "node.gossip.forwarding",
+        "node.gossip.room",
+        "node.gossip.transport",
+    },
     ("node.operate", "node.live"): {"node.live.room", "node.live.row"},
     ("node.operate", "node.observe"): {"node.observe.heads"},
     ("node.operate", "node.respond"): {"node.respond.responder"},

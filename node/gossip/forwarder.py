@@ -66,6 +66,11 @@ class ForwarderStatistics:
     asked: int
     answered: int
 
+    @property
+    def sent(self) -> int:
+        """All of them."""
+        return self.told + self.asked + self.answered
+
 
 @dataclass(slots=True, kw_only=True)
 class _Telling:

@@ -360,6 +360,27 @@ METRICS: Final = (
         read=_by_reason(lambda snapshot: snapshot.gossip.refused),
     ),
     Description(
+        name="partials_received_total",
+        kind=Kind.COUNTER,
+        help="Merged certificates of peers that were handed to the tally.",
+        labels=(),
+        read=_one(lambda snapshot: snapshot.forwarding.received),
+    ),
+    Description(
+        name="partials_refused_total",
+        kind=Kind.COUNTER,
+        help="Merged certificates of peers that the tally refused.",
+        labels=_REASON,
+        read=_by_reason(lambda snapshot: snapshot.forwarding.refused),
+    ),
+    Description(
+        name="partials_sent_total",
+        kind=Kind.COUNTER,
+        help="Merged certificates that were sent: on our level, to ask, and as answers.",
+        labels=(),
+        read=_one(lambda snapshot: snapshot.forwarding.forwarder.sent),
+    ),
+    Description(
         name="frames_dropped_total",
         kind=Kind.COUNTER,
         help="What the transport dropped at its door: budgets, sizes, strangers.",

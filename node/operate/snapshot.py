@@ -13,6 +13,7 @@ from consensus.types import Address, ChainId, Epoch, Seconds, Weight
 from node.attest.room import SigningStatistics
 from node.chain.rpc import RpcStatistics
 from node.evaluate.room import RoomStatistics as EvaluationStatistics
+from node.gossip.forwarding import ForwardingStatistics
 from node.gossip.room import RoomStatistics as GossipStatistics
 from node.gossip.transport import PeerId
 from node.live.room import LiveStatistics
@@ -65,6 +66,7 @@ class Snapshot:
     """Of each chain whose rules wait for detections or new contracts."""
     signing: SigningStatistics
     gossip: GossipStatistics
+    forwarding: ForwardingStatistics
     tallying: TallyingStatistics
     responding: ResponderStatistics
 

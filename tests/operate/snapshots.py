@@ -12,6 +12,8 @@ from node.chain.endpoint import EndpointHealth, EndpointStatistics
 from node.chain.rpc import RpcStatistics
 from node.chain.types import BlockRef
 from node.evaluate.room import RoomStatistics as EvaluationStatistics
+from node.gossip.forwarder import ForwarderStatistics
+from node.gossip.forwarding import ForwardingStatistics
 from node.gossip.room import RoomStatistics as GossipStatistics
 from node.gossip.transport import PeerId, TransportStatistics
 from node.live.room import LiveStatistics
@@ -103,6 +105,7 @@ def snapshot(**changes: Any) -> Snapshot:
         live=((ChainId(1), LiveStatistics(rows=(row(),), skipped=0)),),
         signing=zeros(SigningStatistics),
         gossip=zeros(GossipStatistics, transport=transport()),
+        forwarding=zeros(ForwardingStatistics, forwarder=zeros(ForwarderStatistics)),
         tallying=zeros(TallyingStatistics),
         responding=zeros(ResponderStatistics),
     )
