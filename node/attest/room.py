@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 import trio
@@ -21,6 +22,8 @@ MAX_HEARD: Final = 256
 """Signatures in our name that wait to be looked at; one of them is enough to stop."""
 MAX_SIGNED: Final = 4_096
 """Digests that were signed in this run, so that each of our own is not looked up again when it comes back."""
+GATHER_SECONDS: Final = 3.0
+"""From the first signature in our name that we did not make to the end: peers tell of others meanwhile."""
 RETRY_SECONDS: Final = 0.5
 """Between two attempts while the key cannot be reached or its journal has no space."""
 
@@ -126,12 +129,32 @@ class SigningRoom:
             except Unavailable:  # said by the alert that waits, and looked at before anything is signed
                 await trio.sleep(RETRY_SECONDS)
                 self._is_heard.set()
+            except Refused as refused:
+                await self._stop(refused)
 
     async def _witness_all(self) -> None:
+        """Have all that was heard taken in; raise the first refusal then."""
+        refusal: Refused | None = None
         async with self._look:
             while self._heard:
-                await self._signer.witness(self._heard[0])
+                try:
+                    await self._signer.witness(self._heard[0])
+                except Refused as refused:
+                    refusal = refusal or refused
                 self._remember(self._heard.popleft().digest())
+        if refusal is not None:
+            raise refusal
+
+    async def _stop(self, refused: Refused) -> NoReturn:
+        """Take in what else comes, then end.
+
+        Where there was one such signature there may be more, and each that is missed would end the next life.
+        """
+        _log.error("signing.stopped", reason=refused.reason, detail=refused.message)
+        await trio.sleep(GATHER_SECONDS)
+        with suppress(Refused, Unavailable):
+            await self._witness_all()
+        raise refused
 
     async def run(
         self,
@@ -148,6 +171,7 @@ class SigningRoom:
         self._alerts = alerts
         await trio.sleep(self._listen_seconds)  # by the monotonic clock: no step of the wall clock ends it
         self.is_listening = False
+        _log.info("signing.begun", listened_seconds=self._listen_seconds)
         async for alert in alerts:
             attestation = await self._sign(alert)
             if attestation is None:
@@ -186,7 +210,7 @@ class SigningRoom:
                 attestation = await self._signer.attest(alert, index, since=since)
             except Refused as refused:
                 if refused.reason is Reason.SIGNED_ELSEWHERE:
-                    raise
+                    await self._stop(refused)
                 self._refused += 1
                 _log.error(
                     "attestation.refused",

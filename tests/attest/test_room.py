@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from consensus.partial import Contribution, PartialCertificate, compute_signers
 from consensus.types import BlockNumber, Digest, Epoch, OperatorIndex, Seconds
 from node.attest.door import SigningDoor
 from node.attest.journal import create_journal
-from node.attest.room import MAX_HEARD, SigningRoom
+from node.attest.room import GATHER_SECONDS, MAX_HEARD, SigningRoom
 from node.attest.signer import Signer
 from tests.consensus.factories import (
     CHAIN_ID,
@@ -33,6 +34,12 @@ from tests.consensus.factories import (
     make_secret,
     make_slot,
 )
+
+
+def after_the_beginning(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was said after the one line that every run begins with."""
+    assert logs[0]["event"] == "signing.begun"
+    return [dict(line) for line in logs[1:]]
 
 
 class Outcome:
@@ -82,8 +89,8 @@ async def run(folder: Path, *alerts: Alert, index: int | None = 0) -> Outcome:
         await door.aclose()
     outcome.tally = [attestation async for attestation in tally_out]
     outcome.gossip = [attestation async for attestation in gossip_out]
-    outcome.logs = [dict(line) for line in logs]
-    outcome.said = [str(line["event"]) for line in logs]
+    outcome.logs = after_the_beginning(logs)
+    outcome.said = [str(line["event"]) for line in outcome.logs]
     return outcome
 
 
@@ -185,7 +192,7 @@ async def sign_through(
     with capture_logs() as logs:
         await room.run(alerts_out, (signed_in,))
     await signed_in.aclose()
-    return room, [each async for each in signed], [dict(line) for line in logs]
+    return room, [each async for each in signed], after_the_beginning(logs)
 
 
 async def test_an_alert_waits_while_the_key_is_away_and_is_signed_when_it_is_back(
@@ -308,12 +315,14 @@ async def hear(room: SigningRoom, *contributions: Contribution) -> None:
         room.heard(each)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(room.look_at_heard)
-        await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(10)
         nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("is_merged", [False, True])
-async def test_a_signature_in_our_name_that_we_did_not_make_stops_the_watcher(is_merged: bool) -> None:
+async def test_a_signature_in_our_name_that_we_did_not_make_stops_the_watcher(
+    is_merged: bool, autojump_clock: trio.testing.MockClock
+) -> None:
     door = Door()
     door.strange.add(make_alert().digest())
     heard: Contribution = make_attestation()
@@ -328,7 +337,33 @@ async def test_a_signature_in_our_name_that_we_did_not_make_stops_the_watcher(is
     assert group.group_contains(Refused, match="signed_elsewhere")
 
 
-async def test_what_is_in_other_names_or_of_epochs_without_us_is_none_of_our_business() -> None:
+async def test_whatever_else_was_signed_elsewhere_is_taken_in_before_the_end(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    door = Door()
+    lost = [make_attestation(make_alert(slot=make_slot(anchor_number=number))) for number in range(3)]
+    door.strange |= {each.digest() for each in lost}
+    room = make_room(door)
+
+    async def tell_later() -> None:
+        await trio.sleep(GATHER_SECONDS / 2)
+        room.heard(lost[2])
+
+    async def hear_all() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tell_later)
+            await hear(room, *lost[:2])
+
+    with pytest.raises(ExceptionGroup) as group:
+        await hear_all()
+
+    assert group.group_contains(Refused, match="signed_elsewhere")
+    assert door.witnessed == [each.digest() for each in lost]
+
+
+async def test_what_is_in_other_names_or_of_epochs_without_us_is_none_of_our_business(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     door = Door()
 
     await hear(make_room(door), make_attestation(operator_index=1))
@@ -337,7 +372,9 @@ async def test_what_is_in_other_names_or_of_epochs_without_us_is_none_of_our_bus
     assert door.witnessed == []
 
 
-async def test_our_own_signature_that_comes_back_is_not_looked_up() -> None:
+async def test_our_own_signature_that_comes_back_is_not_looked_up(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     door = Door()
     room, signed, _ = await sign_through(door, make_alert())
 
@@ -364,7 +401,7 @@ async def test_what_was_heard_while_the_key_was_away_is_looked_at_before_anythin
     assert door.asked == []
 
 
-async def test_what_is_heard_in_our_name_is_bounded() -> None:
+async def test_what_is_heard_in_our_name_is_bounded(autojump_clock: trio.testing.MockClock) -> None:
     door = Door()
     door.is_away = True
     room = make_room(door)
