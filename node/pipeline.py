@@ -207,6 +207,7 @@ async def _run_rooms(
             ancestry=chains[chain_id].follower.ancestry,
             judged=judged_in,
             is_ready=late[chain_id].is_ready,
+            readers={each: chain.reader for each, chain in chains.items()},
         )
         for chain_id, (judged_in, _) in judged.items()
     }

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consensus.types import Address
+from node.detect.bridge_book import Bridge
+from node.detect.bridge_policy import read_bridge_policy
 from node.detect.levels import Detection
 from node.detect.new_contract_scores import NewContractScores
 from node.detect.policy import read_detection_policy
@@ -34,6 +36,10 @@ class Beside:
     def read_series(self, path: Path) -> SeriesDetection:
         """The series policy in a file. Raises `Refused`."""
         return SeriesDetection(policy=read_series_policy(path))
+
+    def read_bridge(self, path: Path) -> Bridge:
+        """The bridge policy in a file. Raises `Refused`."""
+        return Bridge(policy=read_bridge_policy(path))
 
     def make_new_contracts(self, contracts: Mapping[str, Address]) -> NewContractScores:
         """The highest score of a contract that a block created against these."""

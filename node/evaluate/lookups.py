@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from consensus.alert import Level
-from consensus.types import Address, ChainId
+from consensus.types import Address, ChainId, Seconds
 from node.evaluate.expressions import Undefined
 from node.evaluate.signals import Signal
 from node.evaluate.views import Block, View, Wants
@@ -84,6 +84,19 @@ class SeriesDetection(Protocol):
         ...
 
 
+class Bridge(Protocol):
+    """A bridge policy that was read."""
+
+    @property
+    def releases_chain_id(self) -> ChainId:
+        """The chain that pays out, which rules over it watch."""
+        ...
+
+    def make_values(self, *, take: str, lookback_seconds: Seconds) -> BlockValues:
+        """Each block's releases that no burn backs: their `count`, or their `value`."""
+        ...
+
+
 class Outside(Protocol):
     """What a rule policy names of other rooms."""
 
@@ -98,6 +111,10 @@ class Outside(Protocol):
 
     def read_series(self, path: Path) -> SeriesDetection:
         """The series policy in a file. Raises `Refused`."""
+        ...
+
+    def read_bridge(self, path: Path) -> Bridge:
+        """The bridge policy in a file. Raises `Refused`."""
         ...
 
     def make_new_contracts(self, contracts: Mapping[str, Address]) -> BlockValues:

@@ -108,6 +108,8 @@ class _Source:
                 return self._spot()
             case "trap":
                 return self._trap()
+            case "bridge":
+                return self._bridge()
             case "detection":
                 return self._detection()
             case "series":
@@ -283,6 +285,21 @@ class _Source:
         code = bytes.fromhex(self._entry.text("trap").removeprefix("0x"))
         trap = Trap(name=self._name, code=code, samples=self._entry.whole("samples"))
         return TrapSignal(name=self._name, asks=Asks(self._entry.text("asks")), watch=TrapWatch(trap))
+
+    def _bridge(self) -> LookedUpSignal:
+        node = self._entry.nodes["bridge"]
+        if self._outside is None:
+            raise node.refusal("only a policy that is read from a file can name another; give its path")
+        bridge = _opened(node, self._outside.read_bridge, self._outside)
+        if self._source_chain_id not in (None, bridge.releases_chain_id):
+            raise node.refusal(
+                f"its releases are on chain {bridge.releases_chain_id}, and this policy watches chain "
+                f"{self._source_chain_id}; a rule policy watches the side of the releases"
+            )
+        values = bridge.make_values(
+            take=self._entry.text("take"), lookback_seconds=Seconds(self._entry.whole("lookback_seconds"))
+        )
+        return LookedUpSignal(name=self._name, values=values)
 
     def _opener(self, node: Node) -> Outside:
         """Who opens the policy that `node` names, and what was learned under it."""

@@ -32,6 +32,7 @@ MAX_DECIMALS: Final = 36
 MAX_DETECTED_CONTRACTS: Final = 64
 MAX_TO_LEARN: Final = 10_000_000
 DEFAULT_TO_LEARN: Final = 1_000
+MAX_LOOKBACK_SECONDS: Final = 183 * 86_400
 MAX_PENDING_CONTRACTS: Final = 16
 MAX_PENDING_TOKENS: Final = 16
 MAX_UNITS: Final = 2**256 - 1
@@ -192,6 +193,20 @@ SIGNAL_KINDS: Final = {
             ),
         },
         "What a trap in Solidity says.",
+    ),
+    "bridge": Table(
+        {
+            "bridge": Key(Text(), "A bridge policy's file, relative to this one, in its folder or below it."),
+            "take": Key(
+                Choice(("count", "value")),
+                "How many of this block's releases no burn backs, or what they are worth in its unit.",
+            ),
+            "lookback_seconds": Key(
+                Whole(1, MAX_LOOKBACK_SECONDS),
+                "How far back burns and releases are looked at; an older burn backs nothing.",
+            ),
+        },
+        "Releases of a bridge on this chain that no burn on the other chain backs.",
     ),
     "detection": Table(
         {

@@ -9,19 +9,22 @@ A rule that reads what a block created asks the view, which reads the block's ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 import trio
 
+from consensus.types import ChainId
 from node.chain.reader import ChainReader
 from node.chain.rpc import RpcPool
 from node.chain.types import BlockRef
+from node.detect.bridge_book import BridgeValues
 from node.detect.levels import Levels
 from node.detect.new_contract_scores import NewContractScores
 from node.detect.series.levels import SeriesLevels
+from node.live.bridge import BridgeSight, LiveBridge
 from node.live.detection import LiveDetection
 from node.live.row import JudgedBlock, LiveRow, RowSight
 from node.live.series import LiveSeries
@@ -40,6 +43,7 @@ class LiveStatistics:
     rows: tuple[RowSight, ...]
     skipped: int
     """Blocks that rules which take long to read were not judged at, since earlier ones took too long."""
+    bridges: tuple[BridgeSight, ...] = ()
 
 
 class LiveRoom:
@@ -54,8 +58,10 @@ class LiveRoom:
         ancestry: Ancestry,
         judged: trio.MemorySendChannel[JudgedBlock],
         is_ready: Callable[[BlockRef], bool],
+        readers: Mapping[ChainId, ChainReader],
     ) -> None:
-        """`is_ready` says whether some rule waits for nothing that is yet to come."""
+        """`readers` are those of every chain, for bridges; `is_ready` says whether a rule waits for nothing
+        that is yet to come. Raises `Refused` for a bridge whose other chain is not among them."""
         values = tuple(values)
         self._reader = ChainReader(pool)
         self._ancestry = ancestry
@@ -72,6 +78,9 @@ class LiveRoom:
             for each in values
             if isinstance(each, SeriesLevels)
         ]
+        self._bridges = [
+            LiveBridge(each, readers, judged) for each in values if isinstance(each, BridgeValues)
+        ]
         protected = {
             Account(address.lower())
             for each in values
@@ -83,7 +92,11 @@ class LiveRoom:
 
     def statistics(self) -> LiveStatistics:
         """What it has come to so far."""
-        return LiveStatistics(rows=tuple(each.sight() for each in self._rows()), skipped=self._skipped)
+        return LiveStatistics(
+            rows=tuple(each.sight() for each in self._rows()),
+            skipped=self._skipped,
+            bridges=tuple(each.sight() for each in self._bridges),
+        )
 
     def view(self, ref: BlockRef) -> BlockView:
         """A block for the rules that wait: with what it created, where one of them asks for that."""
@@ -93,6 +106,8 @@ class LiveRoom:
         """A head has come."""
         for row in self._rows():
             row.wake()
+        for bridge in self._bridges:
+            bridge.wake()
         if not self._is_ready(ref):
             return
         try:
@@ -106,6 +121,8 @@ class LiveRoom:
         async with trio.open_nursery() as nursery:
             for row in self._rows():
                 nursery.start_soon(row.run)
+            for bridge in self._bridges:
+                nursery.start_soon(bridge.run)
 
     def _rows(self) -> tuple[LiveRow[Any], ...]:
         return (*self._detections, *self._series)

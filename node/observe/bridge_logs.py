@@ -2,7 +2,7 @@
 
 Anybody may write a contract that emits nonsense; so logs are taken from the bridge's contract alone, and one
 that does not decode as the shape says is counted and told, never guessed at. The views that come here are of
-blocks that the caller holds for final, in the order of their numbers: a reorg is not taken back.
+blocks in the order of their numbers; who takes reorgs back is `node/live/bridge.py`.
 """
 
 from __future__ import annotations
@@ -79,11 +79,25 @@ class EventReader:
                 Reason.WRONG_CHAIN,
                 f"{self._shape.signature} is read on chain {self._shape.chain_id}, came {view.ref}",
             )
-        logs = await view.logs(addresses=(self._shape.contract,), topics=(self._topic,))
+        logs = await view.logs(addresses=(self.contract,), topics=(self.topic,))
+        return tuple((claim, f"0x{log.transaction_hash.hex()}") for log, claim in self.claims_of(logs))
+
+    @property
+    def contract(self) -> Address:
+        """Whose logs are read."""
+        return self._shape.contract
+
+    @property
+    def topic(self) -> bytes:
+        """The first topic of the event: the hash of its signature."""
+        return self._topic
+
+    def claims_of(self, logs: Sequence[Log]) -> tuple[tuple[Log, Claim], ...]:
+        """Each log with its claim; those that do not decode are counted and left out."""
         claims = []
         for log in logs:
             try:
-                claims.append((self.decode(log), f"0x{log.transaction_hash.hex()}"))
+                claims.append((log, self.decode(log)))
             except Refused as refusal:
                 self.refused += 1
                 self.last_refusal = refusal
