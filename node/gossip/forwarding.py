@@ -83,13 +83,17 @@ class Forwarding:
         self._sets = {each.epoch: each for each in operator_sets}
 
     def first_peers(self, attestation: Attestation) -> tuple[PeerId, ...] | None:
-        """Whom our own attestation goes to first; None for everybody."""
+        """Whom our own attestation goes to first; None for everybody.
+
+        Peers of an older wire version are among them: they know no partial certificates and do not compare.
+        """
         alert = attestation.alert
         operator_set = self._sets.get(alert.epoch)
         if operator_set is None or not self._forwarder.forwards_in(operator_set):
             return None
         group = self._forwarder.group(alert, operator_set, attestation.operator_index)
-        return tuple(PeerId(operator_set.by_index(index).peer_id) for index in group)
+        peers = [PeerId(operator_set.by_index(index).peer_id) for index in group]
+        return tuple(dict.fromkeys((*peers, *self._transport.statistics().older)))
 
     def learned(self, digest: Digest) -> None:
         """The tally holds more over this digest than before."""

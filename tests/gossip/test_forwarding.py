@@ -161,6 +161,22 @@ async def test_one_signature_reaches_everybody_and_costs_each_message_once(autoj
         assert sum(node.sent() for node in nodes) <= 3 * len(nodes)
 
 
+async def test_a_peer_of_the_older_version_hears_everybodys_own_signature(autojump_clock: MockClock) -> None:
+    network = MemoryNetwork()
+    async with open_nodes(network=network, silent=[23]) as nodes:
+        older = Node(23, network.transport(PeerId("peer-23"), wire_version=1), LARGE)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(older.run)
+            await wait_all_tasks_blocked()
+            for node in nodes:
+                await node.sign()
+            await trio.sleep(2.5)
+
+            assert older.has_quorum()
+            assert older.forwarding.statistics().received == 0
+            nursery.cancel_scope.cancel()
+
+
 async def test_a_small_set_tells_everybody_at_once(autojump_clock: MockClock) -> None:
     small = make_operator_set((1_000,) * DIRECT_UP_TO)
     async with open_nodes(small) as nodes:
