@@ -70,6 +70,9 @@ bench-network: contracts ## signing and the network under faults and load, as JS
 	@python -m tests.bench.journal
 	@python -m tests.bench.network sizes
 	@python -m tests.bench.network intake
+	@python -m tests.bench.network flood
+	@python -m tests.bench.network burst
+	@python -m tests.bench.latency --nodes 13
 	@python -m tests.bench.journal --door socket
 
 bench-gas: contracts ## gas of whole transactions, as JSON lines

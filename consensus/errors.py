@@ -203,7 +203,7 @@ class Reason(StrEnum):
     USELESS_WANT = "useless_want", "a peer asked for signatures of which we hold none"
     QUESTIONS_OVER_BUDGET = (
         "questions_over_budget",
-        "a peer asks or is answered more than its budget; it asks again later",
+        "a peer compares or asks more often than its budget",
     )
     UNKNOWN_KIND = "unknown_kind", "a frame of a kind that its wire version does not have"
     UNSERVED_KIND = "unserved_kind", "a frame of a kind that this watcher has no use for"

@@ -41,6 +41,7 @@ JITTER = 0.25
 PEERS_PER_ROUND = 16
 """Everybody in a small network; in a large one news still doubles with every round."""
 INVENTORIES_PER_SUMMARY = 4
+MAX_INVENTORIES_AWAITED = 32
 INVENTORY_SECONDS = 60.0
 LOOK_SECONDS = 0.5
 """How old what we say we hold may be: a look at a full tally costs some ten milliseconds."""
@@ -127,7 +128,9 @@ class Reconciler:
     async def compare_with(self, peer_id: PeerId) -> None:
         """Tell this peer what we hold; it answers where it holds something else."""
         account = self._account(peer_id)
-        account.inventories, account.told_at = INVENTORIES_PER_SUMMARY, self._clock()
+        # where links are slower than rounds, answers to several summaries are on their way at once
+        account.inventories = min(account.inventories + INVENTORIES_PER_SUMMARY, MAX_INVENTORIES_AWAITED)
+        account.told_at = self._clock()
         entries = [entry for _, entry in self._look()]
         summary = compute_summary(entries, compute_bits(len(entries)))
         await self._push(peer_id, Kind.SUMMARY, reconciliation.encode_summary(summary))
@@ -194,11 +197,8 @@ class Reconciler:
             for kind, body in self._holdings.answer(entry.digest, entry.signers):
                 is_of_use = True
                 if not account.answers.take(len(body), self._clock()):
-                    self._withheld += 1
-                    raise Refused(
-                        Reason.QUESTIONS_OVER_BUDGET,
-                        f"a peer is answered {ANSWERS.bytes_per_second:.0f} bytes a second; ask again later",
-                    )
+                    self._withheld += 1  # no fault: who was away for long has much to ask, and asks again
+                    return
                 self._answers += 1
                 await self._push(received.peer_id, kind, body)
         if not is_of_use:

@@ -1,6 +1,6 @@
 """Many alerts at one moment: are all of them certified by everybody, and how soon?
 
-    python -m tests.bench.burst [operators] [alerts]
+    python -m tests.bench.network burst [operators alerts]
 
 All operators (host, room, tally; real TCP, Noise and BLS) run in this one process and share its core, so
 times are far above those of a machine each; what counts here is that nothing is lost. JSON lines.
@@ -9,7 +9,6 @@ times are far above those of a machine each; what counts here is that nothing is
 from __future__ import annotations
 
 import logging
-import sys
 import time
 
 import structlog
@@ -53,12 +52,3 @@ async def measure(count: int, alert_count: int) -> None:
         print_line(
             "burst_signatures_pulled", "signatures", [each.signatures_pulled for each in pulled if each]
         )
-
-
-def main() -> None:
-    count, alert_count = (*map(int, sys.argv[1:]), *(13, 200)[len(sys.argv) - 1 :])
-    trio.run(measure, count, alert_count)
-
-
-if __name__ == "__main__":
-    main()

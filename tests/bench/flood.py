@@ -1,6 +1,6 @@
 """What a registered but hostile peer that floods costs the honest: time to quorum, and memory.
 
-    python -m tests.bench.flood [seconds]
+    python -m tests.bench.network flood [seconds]
 
 Four honest operators in this process, on real TCP and Noise. The fifth is a process of its own that writes
 10,000 messages a second for as long as it is let, a part to each of them: garbage, forged signatures, well
@@ -179,7 +179,7 @@ class _Victim:
 
 def _command(hosts: list[Libp2pTransport], seconds: float) -> list[str]:
     addresses = [address_of(host) for host in hosts]
-    return [sys.executable, "-m", "tests.bench.flood", "--flooder", str(seconds), *addresses]
+    return [sys.executable, "-m", "tests.bench.flood", str(seconds), *addresses]
 
 
 def _resident_mib() -> float:
@@ -187,13 +187,5 @@ def _resident_mib() -> float:
     return pages * 4096 / 2**20
 
 
-def main() -> None:
-    words = sys.argv[1:]
-    if words[:1] == ["--flooder"]:
-        trio.run(flood, words[2:], float(words[1]))
-    else:
-        trio.run(measure, float(words[0]) if words else 60.0)
-
-
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # the flooder's own process
+    trio.run(flood, sys.argv[2:], float(sys.argv[1]))

@@ -2,6 +2,8 @@
 
     python -m tests.bench.network sizes [operators …]    time to two thirds, messages, bytes, verifications
     python -m tests.bench.network intake                  attestations a second and core, good and bad
+    python -m tests.bench.network flood [seconds]         tests/bench/flood.py
+    python -m tests.bench.network burst [operators alerts]    tests/bench/burst.py
 
 JSON lines. Compare within one run: machines differ. In `sizes` time is simulated, so that it does not depend
 on the machine; the curve is the ideal one (tests/simulation/ideal_bls.py), so that 500 operators fit a core,
@@ -21,6 +23,7 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import structlog
+import trio
 
 import consensus.operators
 import consensus.partial
@@ -31,6 +34,8 @@ from consensus.types import OperatorIndex
 from node.gossip.forwarder import DIRECT_UP_TO
 from node.gossip.frames import decode_attestation, encode_attestation
 from node.gossip.levels import RADIX
+from tests.bench.burst import measure as measure_burst
+from tests.bench.flood import measure as measure_flood
 from tests.bench.lines import print_line
 from tests.consensus.factories import NETWORK_ID, NOW, make_alert, make_operator_set, make_secret
 from tests.simulation.ideal_bls import ideal_curve
@@ -146,8 +151,12 @@ def main(arguments: list[str]) -> None:
         measure_sizes(tuple(map(int, rest)) or SIZES)
     elif part == "intake":
         measure_intake()
+    elif part == "flood":
+        trio.run(measure_flood, *map(float, rest or ["60"]))
+    elif part == "burst":
+        trio.run(measure_burst, *map(int, rest or ["13", "200"]))
     else:
-        raise SystemExit(f"parts are sizes and intake, came {part}")
+        raise SystemExit(f"parts are sizes, intake, flood and burst, came {part}")
 
 
 if __name__ == "__main__":
