@@ -74,6 +74,7 @@ bench-network: contracts ## signing and the network under faults and load, as JS
 	@python -m tests.bench.network burst
 	@python -m tests.bench.latency --nodes 13
 	@python -m tests.bench.journal --door socket
+	@python -m tests.bench.respond --incidents 30
 
 bench-gas: contracts ## gas of whole transactions, as JSON lines
 	@python -m tests.bench.gas

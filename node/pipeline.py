@@ -472,6 +472,8 @@ async def _run_rooms(
             forwarding=forwarding.statistics(),
             tallying=tallying.statistics(),
             responding=responder.statistics(),
+            carrying=carrier.statistics(),
+            reporting=reporter.statistics(),
         )
 
     async with trio.open_nursery() as nursery:

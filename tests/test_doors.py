@@ -223,7 +223,11 @@ NARROW: dict[tuple[str, str], set[str]] = {
     },
     ("node.operate", "node.live"): {"node.live.room", "node.live.row"},
     ("node.operate", "node.observe"): {"node.observe.heads"},
-    ("node.operate", "node.respond"): {"node.respond.responder"},
+    ("node.operate", "node.respond"): {
+        "node.respond.carrier",
+        "node.respond.reporter",
+        "node.respond.responder",
+    },
 }
 
 # Who may use what of others: the rest may not.

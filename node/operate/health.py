@@ -20,6 +20,8 @@ from node.operate.snapshot import ChainSight, Snapshot
 STALE_SECONDS: Final = 60.0
 """Five slots of Ethereum: longer without a block is rare there, and a minute is what an exploit takes."""
 EXPIRES_SOON_SECONDS: Final = 86_400
+BEHIND_BLOCKS: Final = 100
+"""Twenty minutes of Ethereum: two thirds of both sets have signed by then, and somebody has had the turn."""
 BACKLOG: Final = 512
 """Frames that wait to be read; a whole network's incident is some hundred."""
 _SERVING: Final = frozenset({EndpointHealth.HEALTHY, EndpointHealth.UNTRIED})
@@ -169,6 +171,12 @@ def _signing_waits(snapshot: Snapshot) -> Iterator[str]:
         yield f"the key or its journal does not answer; {snapshot.signing.waiting} alerts more wait"
 
 
+def _verifiers_behind(snapshot: Snapshot) -> Iterator[str]:
+    waited = snapshot.carrying.waited_blocks
+    if waited > BEHIND_BLOCKS:
+        yield f"{snapshot.carrying.behind} verifiers lack an epoch, the longest for {waited} blocks"
+
+
 CHECKS: Final = (
     Check(
         code="TOCSIN-HEADS-01",
@@ -261,6 +269,14 @@ CHECKS: Final = (
         title="Nothing can be signed",
         remedy="Has the disk of the journal space, is the signer process up? Alerts wait until they expire.",
         look=_signing_waits,
+    ),
+    Check(
+        code="TOCSIN-EPOCH-04",
+        severity=Severity.WARNING,
+        title="A verifier does not follow to the newest epoch",
+        remedy="Look for handover.refused in the log, and whether two thirds of both sets run; until it "
+        "follows, certificates of the new epoch are refused there.",
+        look=_verifiers_behind,
     ),
 )
 """Every check, by code. docs/health.md is written from it."""

@@ -471,5 +471,33 @@ METRICS: Final = (
         labels=(),
         read=_one(lambda snapshot: snapshot.responding.effects),
     ),
+    Description(
+        name="effects_vanished_total",
+        kind=Kind.COUNTER,
+        help="Effects that were gone again before they had stood for the chain's confirmations.",
+        labels=(),
+        read=_one(lambda snapshot: snapshot.responding.vanished),
+    ),
+    Description(
+        name="handovers_carried_total",
+        kind=Kind.COUNTER,
+        help="Epochs that we brought to verifiers.",
+        labels=(),
+        read=_one(lambda snapshot: snapshot.carrying.carried),
+    ),
+    Description(
+        name="verifiers_behind",
+        kind=Kind.GAUGE,
+        help="Verifiers that lack an epoch which the registry has captured.",
+        labels=(),
+        read=_one(lambda snapshot: snapshot.carrying.behind),
+    ),
+    Description(
+        name="equivocations_reported_total",
+        kind=Kind.COUNTER,
+        help="Proofs of equivocation that we brought to the registry.",
+        labels=(),
+        read=_one(lambda snapshot: snapshot.reporting.reported),
+    ),
 )
 """Every metric, in the order of an alert's way."""

@@ -18,6 +18,8 @@ from node.gossip.room import RoomStatistics as GossipStatistics
 from node.gossip.transport import PeerId
 from node.live.room import LiveStatistics
 from node.observe.heads import HeadStatistics
+from node.respond.carrier import CarrierStatistics
+from node.respond.reporter import ReporterStatistics
 from node.respond.responder import ResponderStatistics
 from node.tallying import TallyingStatistics
 
@@ -69,6 +71,8 @@ class Snapshot:
     forwarding: ForwardingStatistics
     tallying: TallyingStatistics
     responding: ResponderStatistics
+    carrying: CarrierStatistics
+    reporting: ReporterStatistics
 
 
 def find_standing(

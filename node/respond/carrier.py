@@ -32,11 +32,13 @@ _log = structlog.get_logger("handover")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarrierStatistics:
-    """Counts since the start; `behind` are the verifiers that wait for a handover now."""
+    """Counts since the start; `behind` are the verifiers that wait for a handover now, the longest of them
+    for `waited_blocks` of its chain."""
 
     carried: int
     refused: int
     behind: int
+    waited_blocks: int
 
 
 @dataclass(slots=True)
@@ -47,6 +49,8 @@ class _Charge:
     waits_from: Epoch | None = None
     ready_at: BlockNumber | None = None
     searched_at: BlockNumber | None = None
+    since: BlockNumber | None = None
+    waited_blocks: int = 0
     found: dict[Epoch, HandoverProof] = field(default_factory=dict)
 
     def wait_for(self, epoch: Epoch) -> None:
@@ -56,7 +60,8 @@ class _Charge:
             self.waits_from = epoch
 
     def rest(self) -> None:
-        self.waits_from = self.ready_at = self.searched_at = None
+        self.waits_from = self.ready_at = self.searched_at = self.since = None
+        self.waited_blocks = 0
         self.found.clear()
 
 
@@ -89,6 +94,7 @@ class Carrier:
             carried=self._carried,
             refused=self._refused,
             behind=sum(charge.waits_from is not None for charge in charges),
+            waited_blocks=max((charge.waited_blocks for charge in charges), default=0),
         )
 
     async def run(self) -> None:
@@ -140,6 +146,8 @@ class Carrier:
             charge.rest()
             return True
         charge.wait_for(installed.epoch)
+        charge.since = head.number if charge.since is None else charge.since
+        charge.waited_blocks = max(0, head.number - charge.since)
         proofs = await self._gather(chain_id, charge, head)
         if not proofs:
             return False

@@ -219,8 +219,8 @@ async def play(ground: Ground, dice: random.Random, scenario: Scenario, block_se
     return Outcome(transactions=sent, blocks=blocks)
 
 
-async def measure(incidents: int, block_seconds: float, seed: int) -> None:
-    for scenario in Scenario:
+async def measure(scenarios: Sequence[Scenario], incidents: int, block_seconds: float, seed: int) -> None:
+    for scenario in scenarios:
         outcomes = []
         async with lay_ground(scenario) as ground:
             for number in range(incidents):
@@ -242,11 +242,13 @@ async def measure(incidents: int, block_seconds: float, seed: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--incidents", type=int, default=100)
+    parser.add_argument("--scenario", choices=[each.value for each in Scenario])
     parser.add_argument("--block-seconds", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    trio.run(measure, arguments.incidents, arguments.block_seconds, arguments.seed)
+    scenarios = [Scenario(arguments.scenario)] if arguments.scenario else list(Scenario)
+    trio.run(measure, scenarios, arguments.incidents, arguments.block_seconds, arguments.seed)
 
 
 if __name__ == "__main__":

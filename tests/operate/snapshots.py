@@ -21,6 +21,8 @@ from node.live.row import RowSight
 from node.live.row import Standing as LiveStanding
 from node.observe.heads import HeadStatistics
 from node.operate.snapshot import ChainSight, Snapshot, Standing
+from node.respond.carrier import CarrierStatistics
+from node.respond.reporter import ReporterStatistics
 from node.respond.responder import ResponderStatistics
 from node.tallying import TallyingStatistics
 
@@ -108,5 +110,7 @@ def snapshot(**changes: Any) -> Snapshot:
         forwarding=zeros(ForwardingStatistics, forwarder=zeros(ForwarderStatistics)),
         tallying=zeros(TallyingStatistics),
         responding=zeros(ResponderStatistics),
+        carrying=zeros(CarrierStatistics),
+        reporting=zeros(ReporterStatistics),
     )
     return replace(fine, **changes)

@@ -17,6 +17,7 @@ from node.live.room import LiveStatistics
 from node.live.row import Standing as LiveStanding
 from node.operate.health import (
     BACKLOG,
+    BEHIND_BLOCKS,
     CHECKS,
     EXPIRES_SOON_SECONDS,
     STALE_SECONDS,
@@ -25,6 +26,7 @@ from node.operate.health import (
     is_ready,
 )
 from node.operate.snapshot import Snapshot, find_standing
+from node.respond.carrier import CarrierStatistics
 from tests.consensus.factories import make_operator_set
 from tests.operate.snapshots import NOW, chain, endpoint, row, snapshot, transport, zeros
 from tests.render_operate import render_health
@@ -113,6 +115,11 @@ FAULTS: dict[str, tuple[Snapshot, Snapshot, set[str]]] = {
     ),
     "a detection waits": (_live(LiveStanding.WAITING), _live(LiveStanding.CATCHING_UP), {"TOCSIN-DETECT-01"}),
     "a detection is lost": (_live(LiveStanding.LOST), _live(LiveStanding.LEARNING), {"TOCSIN-DETECT-01"}),
+    "a verifier is behind": (
+        snapshot(carrying=zeros(CarrierStatistics, behind=1, waited_blocks=BEHIND_BLOCKS + 1)),
+        snapshot(carrying=zeros(CarrierStatistics, behind=1, waited_blocks=BEHIND_BLOCKS)),
+        {"TOCSIN-EPOCH-04"},
+    ),
     "the key does not answer": (
         snapshot(signing=zeros(SigningStatistics, is_unavailable=True, waiting=3)),
         snapshot(signing=zeros(SigningStatistics, unavailable=5)),

@@ -194,11 +194,13 @@ async def test_without_a_proof_nothing_is_sent_and_with_one_it_is() -> None:
         await stage.blocks(3)
         assert stage.here.asked["simulate"] == 0
         assert stage.carrier.statistics().behind == 2
+        assert stage.carrier.statistics().waited_blocks == 2
 
         stage.capture(2)
-        await stage.block()
+        await stage.blocks(2)
 
         assert stage.here.epoch == 2
+        assert stage.carrier.statistics().waited_blocks == 0
 
 
 async def test_a_handover_that_nobody_here_counted_is_read_from_another_chain() -> None:
