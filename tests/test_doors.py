@@ -346,6 +346,11 @@ def test_consensus_uses_nothing_that_could_change_its_bytes() -> None:
     assert not {module.split(".")[0] for module in graph()["consensus"]} & IMPURE
 
 
+@pytest.mark.parametrize("room", ["node.evaluate", "node.attest", "node.retracting", "node.tallying"])
+def test_what_judges_and_what_signs_has_no_clock(room: str) -> None:
+    assert not {module.split(".")[0] for module in graph()[room]} & {"time", "datetime", "calendar"}
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_library_stays_behind_the_doors_that_are_named_for_it(library: str) -> None:
     users = {

@@ -423,6 +423,17 @@ METRICS: Final = (
         read=_one(lambda snapshot: snapshot.signing.signed),
     ),
     Description(
+        name="alerts_unsigned_total",
+        kind=Kind.COUNTER,
+        help="Alerts that were raised here and not signed: no member, orphaned block, or expired meanwhile.",
+        labels=("reason",),
+        read=lambda snapshot: [
+            ((Reason.NOT_A_MEMBER.value,), snapshot.signing.skipped),
+            ((Reason.ANCHOR_ORPHANED.value,), snapshot.signing.orphaned),
+            ((Reason.ALERT_EXPIRED.value,), snapshot.signing.expired),
+        ],
+    ),
+    Description(
         name="alerts_waiting_for_signature",
         kind=Kind.GAUGE,
         help="Alerts behind the one that is being signed.",
