@@ -18,7 +18,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +52,7 @@ from node.keys import OpenKeys, open_keys
 from node.members import Members
 from node.operate.logs import configure_logs
 from node.operate.peers import report_peers
+from node.policies import read_policy
 from node.shutdown import until_told
 
 BURST = 20  # payloads at once
@@ -108,19 +109,23 @@ async def misbehave(kind: str, config: Config) -> None:
             answer = _keep(kept)
         elif kind in _ANSWERS:
             answer = _once_a_slot(_ANSWERS[kind], transport, members, keys)
-        await _listen(transport, answer)
+        policies = frozenset(read_policy(path).hash for path in config.policies)
+        await _listen(transport, policies, answer)
 
 
 async def nothing(_payload: bytes, _heard: Attestation) -> None:
     """Say nothing."""
 
 
-async def _listen(transport: GossipTransport, answer: Answer) -> None:
+async def _listen(transport: GossipTransport, policies: Set[PolicyHash], answer: Answer) -> None:
+    """Take what is about these policies; else one that floods would make the others flood too."""
     async for received in transport.received:
         try:
             heard = decode_attestation(parse_frame(received.payload).body)
         except Refused:
             continue  # another kind of frame
+        if heard.alert.slot.policy_hash not in policies:
+            continue
         _log.info(
             "attestation.heard",
             peer_id=received.peer_id,

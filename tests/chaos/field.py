@@ -240,7 +240,6 @@ async def open_field(plan: Plan, faults: Sequence[Fault], directory: Path) -> As
                     record=Record(
                         by_operator={str(home.address): home.name for home in network.homes},
                         by_peer={str(home.peer_id): home.name for home in network.homes},
-                        home_chain=network.ground.home.chain_id,
                         ready=set(network.watchers),
                     ),
                 )

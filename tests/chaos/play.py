@@ -24,12 +24,14 @@ from tests.chaos.verdicts import (
     Violation,
     check_equivocation,
     check_memory,
+    check_proofs,
     check_thresholds,
 )
 
 ANSWER_SECONDS = 90.0  # what a failing run waits; a busy machine may need many times what an idle one does
 RECOVERY_SECONDS = 150.0
 ATTACK_AGAIN_SECONDS = 10.0
+LAST_LINES_SECONDS = 0.5  # what the watchers wrote as they ended is read a poll later
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -55,7 +57,7 @@ class Round:
             "answered_seconds": _rounded(self.answered_seconds),
             "recovered_seconds": _rounded(recovered),
             "within_target": None if recovered is None else recovered <= RECOVERY_TARGET_SECONDS,
-            "resident_mib_max": max(self.resident_bytes.values(), default=0) // 2**20,
+            "resident_mib": {name: size // 2**20 for name, size in self.resident_bytes.items()},
             "violations": [f"{each.property}: {each.detail}" for each in self.violations],
         }
 
@@ -137,6 +139,7 @@ async def judge_whole(network: Field) -> list[Violation]:
     record, plan = network.record, network.plan
     return [
         *check_equivocation(plan.honest, signed=record.signed, journals=network.journals()),
+        *check_proofs(plan.honest, proven=record.proven, index_of=record.index_of),
         *check_thresholds(
             list(network.acts.values()),
             signed=record.signed,
@@ -145,9 +148,6 @@ async def judge_whole(network: Field) -> list[Violation]:
             total_weight=max((total for _, total in record.certified.values()), default=0),
         ),
     ]
-
-
-LAST_LINES_SECONDS = 0.5  # what the watchers wrote as they ended is read a poll later
 
 
 async def _play_round(network: Field, fault: Fault, tell: Tell) -> Round:

@@ -27,15 +27,13 @@ class Record:
     """watcher → slot → digests, by anybody's word."""
     own: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """watcher → digests that it says it signed."""
-    proven: list[dict[str, Any]] = field(default_factory=list)
-    """Lines in which a watcher says that it holds proof of equivocation."""
+    proven: set[tuple[str, int]] = field(default_factory=set)
+    """Slot and operator index of every equivocation that a watcher says it can prove."""
+    index_of: dict[str, int] = field(default_factory=dict)
+    """watcher → its index in the operator set."""
     certified: dict[str, tuple[int, int]] = field(default_factory=dict)
     """digest → the highest weight that anybody had a certificate of, and the total."""
     ready: set[str] = field(default_factory=set)
-    connected: dict[str, int] = field(default_factory=dict)
-    heads: dict[str, int] = field(default_factory=dict)
-    """watcher → the newest block of the home chain that it has seen."""
-    home_chain: int = 0
     _changed: trio.Event = field(default_factory=trio.Event)
 
     def hear(self, said: Said) -> None:
@@ -44,6 +42,7 @@ class Record:
         match said.event:
             case "attestation.signed":
                 self.own[said.watcher].add(fields["digest"])
+                self.index_of[said.watcher] = int(fields["operator_index"])
                 self.signed[said.watcher][fields["slot_id"]].add(fields["digest"])
             case "attestation.received":
                 signer = self.by_operator.get(str(fields["operator"]))
@@ -54,7 +53,7 @@ class Record:
                 if signer is not None and signer != said.watcher:
                     self._hear_by_proxy(signer, fields)
             case "equivocation.proven":
-                self.proven.append(dict(fields))
+                self.proven |= {(str(fields["slot_id"]), int(index)) for index in fields["operators"]}
             case "certificate.grown":
                 weight, total = int(fields["weight"]), int(fields["total_weight"])
                 self.certified[fields["digest"]] = max(
@@ -62,10 +61,6 @@ class Record:
                 )
             case "watcher.ready":
                 self.ready.add(said.watcher)
-            case "peers.changed":
-                self.connected[said.watcher] = int(fields["connected"])
-            case "head.seen" if fields["chain_id"] == self.home_chain:
-                self.heads[said.watcher] = int(fields["block_number"])
         self._changed.set()
         self._changed = trio.Event()
 

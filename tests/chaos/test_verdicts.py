@@ -20,6 +20,7 @@ from tests.chaos.verdicts import (
     JournalRow,
     check_equivocation,
     check_memory,
+    check_proofs,
     check_thresholds,
 )
 from tests.consensus.factories import make_alert, make_bytes32, make_secret
@@ -83,6 +84,22 @@ async def test_a_watcher_whose_journal_is_deleted_equivocates_and_is_caught(
 
     found = check_equivocation(HONEST, signed=record.signed, journals={})
     assert [each.property for each in found] == ["no honest equivocation"] * is_journal_deleted
+
+
+def test_proof_against_an_honest_watcher_is_a_violation_and_against_another_is_none() -> None:
+    record = Record(by_operator={}, by_peer={})
+    signed = {"digest": "0xaa", "slot_id": "0x01", "operator_index": 2}
+    record.hear(Said(watcher="w1", event="attestation.signed", at_ms=0, fields=signed))
+    record.hear(
+        Said(watcher="w4", event="attestation.signed", at_ms=0, fields={**signed, "operator_index": 0})
+    )
+    for operators in ([0], [0, 2]):
+        proof = {"slot_id": "0x01", "operators": operators}
+        record.hear(Said(watcher="w2", event="equivocation.proven", at_ms=0, fields=proof))
+
+    found = check_proofs(HONEST, proven=record.proven, index_of=record.index_of)
+
+    assert [each.detail for each in found] == ["somebody can prove it of w1 in slot 0x01"]
 
 
 def test_an_act_on_more_than_two_thirds_is_no_violation() -> None:

@@ -77,6 +77,21 @@ def check_equivocation(
     return found
 
 
+def check_proofs(
+    honest: Collection[str], *, proven: Collection[tuple[str, int]], index_of: Mapping[str, int]
+) -> list[Violation]:
+    """Nobody holds proof of equivocation against an honest watcher.
+
+    `proven` are slots and operator indices, `index_of` the watchers' own.
+    """
+    return [
+        Violation(property="no honest equivocation", detail=f"somebody can prove it of {name} in slot {slot}")
+        for name in sorted(honest)
+        for slot, index in sorted(proven)
+        if index_of.get(name) == index
+    ]
+
+
 def check_thresholds(
     acts: Sequence[Act],
     *,
