@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from consensus.alert import Alert, Level
 from consensus.attestation import Attestation
 from consensus.certificate import Certificate, encode_certificate, verify_certificate
-from consensus.errors import Reason
+from consensus.errors import Reason, Refused
 from consensus.operators import OperatorSet
 from consensus.partial import (
     Contribution,
@@ -28,7 +29,7 @@ from node.gossip.forwarding import Forwarding
 from node.gossip.frames import Kind, encode_frame
 from node.gossip.memory import MemoryNetwork, MemoryTransport
 from node.gossip.room import GossipRoom
-from node.gossip.transport import Addresses, Path, PeerId
+from node.gossip.transport import Addresses, Path, PeerId, Received
 from node.tallying import Tallying
 from tests.consensus.factories import (
     NETWORK_ID,
@@ -276,6 +277,34 @@ async def test_a_sum_for_another_network_or_with_a_stranger_never_reaches_the_ta
         refused = victim.room.statistics().refused
         assert refused == {Reason.WRONG_NETWORK: 1, Reason.NOT_A_MEMBER: 1}
         assert victim.forwarding.statistics().received == 0
+
+
+async def test_what_the_tally_has_no_room_or_we_no_time_for_is_refused_and_welcome_later(
+    autojump_clock: MockClock,
+) -> None:
+    partial = merge([make_attestation(ALERT, index) for index in (1, 2)])
+    payload = encode_frame(Kind.PARTIAL_CERTIFICATE, encode_partial(partial))
+    received = Received(peer_id=PeerId("peer-1"), payload=payload, path=Path.DIRECT)
+    async with open_nodes() as (node, *_):
+        node.forwarding._incoming, end = trio.open_memory_channel[Contribution](0)
+        with pytest.raises(Refused) as full:
+            await node.forwarding.take(partial, received)
+
+        node.transport.charge_verification = lambda *_: False  # type: ignore[method-assign]
+        with pytest.raises(Refused) as spent:
+            await node.forwarding.take(partial, received)
+
+        del node.transport.charge_verification
+        node.forwarding._incoming = node.contributions
+        await node.forwarding.take(partial, received)
+        await wait_all_tasks_blocked()
+
+        assert (full.value.reason, spent.value.reason) == (
+            Reason.INBOX_FULL,
+            Reason.VERIFICATION_OVER_BUDGET,
+        )
+        assert node.tally.covered(ALERT.digest()) == partial.signers
+        end.close()
 
 
 async def test_who_has_a_quorum_answers_who_has_none_a_bounded_number_of_times(
