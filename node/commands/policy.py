@@ -15,6 +15,7 @@ import click
 from consensus.errors import Reason, Refused
 from node.commands.edge import EXIT_REFUSED, JSON_OPTION
 from node.detect.bridge_policy import BridgePolicy, parse_bridge_document
+from node.detect.bridge_vocabulary import bridge_schema
 from node.detect.policy import DetectionPolicy, parse_detection_document
 from node.detect.series.policy import SeriesPolicy, parse_series_document
 from node.detect.series.vocabulary import series_schema
@@ -51,7 +52,9 @@ KINDS: Final = {
     "series": Kind(
         key="tocsin_series", parse=lambda root, _: parse_series_document(root), schema=series_schema
     ),
-    "bridge": Kind(key="tocsin_bridge", parse=lambda root, _: parse_bridge_document(root)),
+    "bridge": Kind(
+        key="tocsin_bridge", parse=lambda root, _: parse_bridge_document(root), schema=bridge_schema
+    ),
 }
 
 

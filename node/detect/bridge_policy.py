@@ -13,22 +13,27 @@ from pathlib import Path
 from typing import Final
 
 from consensus.alert import Level
-from consensus.errors import Refused
-from consensus.fields import address_from_hex, keccak256, require_address
-from consensus.types import Address, ChainId, PolicyHash, Seconds
+from consensus.fields import address_from_hex, keccak256
+from consensus.types import ChainId, PolicyHash, Seconds
 from node.bridge import EventShape
 from node.detect.bridge_mismatch import BridgeParameters, TokenValue
+from node.detect.bridge_vocabulary import (
+    BRIDGE,
+    BRIDGE_FORMAT,
+    EVENT,
+    LEVELS,
+    ROOM,
+    TIMING,
+    TOKEN,
+    TOKENS,
+)
 from node.evaluate.document import Node, read_document
 from node.evaluate.includes import parse_file
+from node.evaluate.problems import Problems, collected
+from node.evaluate.shapes import Entry, Table
 from node.trace import Account, Token
 
-BRIDGE_FORMAT: Final = 1
-MAX_TOKENS: Final = 1_024
-MAX_SECONDS: Final = 366 * 86_400
-MAX_BURNS: Final = 1_000_000
-MAX_RELEASES: Final = 100_000
-MAX_VALUE: Final = 2**128
-MAX_TEXT: Final = 2_000
+_PLAIN_SECTIONS: Final = (("timing", TIMING), ("room", ROOM))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,108 +88,98 @@ def parse_bridge_policy(content: bytes) -> BridgePolicy:
 
 
 def parse_bridge_document(root: Node) -> BridgePolicy:
-    """The policy in a document. Raises `DocumentRefused` with the first thing that is wrong in it."""
-    fields = root.fields(
-        required=(
-            "tocsin_bridge",
-            "name",
-            "version",
-            "timing",
-            "room",
-            "levels",
-            "tokens",
-            "burns",
-            "releases",
+    """The policy in a document. Raises `DocumentRefused` with everything that is wrong in it."""
+    with collected() as problems:
+        entry = BRIDGE.entry(root, problems)
+        if "include" in entry:
+            problems.add(entry.nodes["include"].key_refusal("only a file can include others; give its path"))
+        timing, room = (_section(entry, name, table, problems) for name, table in _PLAIN_SECTIONS)
+        levels = _parse_levels(entry, problems)
+        tokens, values = _parse_tokens(entry, problems)
+        burns, releases = (_parse_shape(entry, name, problems) for name in ("burns", "releases"))
+        problems.settle()
+        assert timing is not None
+        assert room is not None
+        assert burns is not None
+        assert releases is not None
+        return BridgePolicy(
+            name=entry.text("name"),
+            version=entry.whole("version"),
+            parameters=BridgeParameters(
+                finality_seconds=Seconds(timing.whole("finality_seconds")),
+                clock_seconds=Seconds(timing.whole("clock_seconds")),
+                window_seconds=Seconds(timing.whole("window_seconds")),
+                outstanding_burns=room.whole("outstanding_burns"),
+                waiting_releases=room.whole("waiting_releases"),
+                least_values=levels,
+                values=values,
+            ),
+            burns=burns,
+            releases=releases,
+            tokens=tokens,
         )
-    )
-    fields["tocsin_bridge"].integer(least=BRIDGE_FORMAT, most=BRIDGE_FORMAT)
-    timing = fields["timing"].fields(required=("finality_seconds", "clock_seconds", "window_seconds"))
-    room = fields["room"].fields(required=("outstanding_burns", "waiting_releases"))
-    tokens, values = _parse_tokens(fields["tokens"])
-    return BridgePolicy(
-        name=_parse_text(fields["name"]),
-        version=fields["version"].integer(least=1, most=2**32 - 1),
-        parameters=BridgeParameters(
-            finality_seconds=Seconds(timing["finality_seconds"].integer(least=0, most=MAX_SECONDS)),
-            clock_seconds=Seconds(timing["clock_seconds"].integer(least=0, most=MAX_SECONDS)),
-            window_seconds=Seconds(timing["window_seconds"].integer(least=1, most=MAX_SECONDS)),
-            outstanding_burns=room["outstanding_burns"].integer(least=1, most=MAX_BURNS),
-            waiting_releases=room["waiting_releases"].integer(least=1, most=MAX_RELEASES),
-            least_values=_parse_levels(fields["levels"]),
-            values=values,
-        ),
-        burns=_parse_shape(fields["burns"]),
-        releases=_parse_shape(fields["releases"]),
-        tokens=tokens,
-    )
 
 
-def _parse_levels(node: Node) -> tuple[tuple[Level, int], ...]:
-    fields = node.fields(required=tuple(level.name.lower() for level in Level))
+def _section(entry: Entry, name: str, table: Table, problems: Problems) -> Entry | None:
+    """A map of the policy, where it is there and well-formed; what is wrong in it is reported."""
+    if name not in entry:
+        return None
+    section = table.entry(entry.nodes[name], problems)
+    return section if section.is_whole else None
+
+
+def _parse_levels(entry: Entry, problems: Problems) -> tuple[tuple[Level, int], ...]:
+    section = _section(entry, "levels", LEVELS, problems)
+    if section is None:
+        return ()
     values: list[tuple[Level, int]] = []
     for level in Level:
-        value = fields[level.name.lower()].integer(least=0, most=MAX_VALUE)
+        value = section.whole(level.name.lower())
         if values and value < values[-1][1]:
-            raise fields[level.name.lower()].refusal(
-                f"a harder level must not take less value than {values[-1][0].name.lower()} does"
+            problems.add(
+                section.nodes[level.name.lower()].refusal(
+                    f"a harder level must not take less value than {values[-1][0].name.lower()} does"
+                )
             )
         values.append((level, value))
     return tuple(values)
 
 
-def _parse_tokens(node: Node) -> tuple[dict[Token, Token], dict[Token, TokenValue]]:
+def _parse_tokens(entry: Entry, problems: Problems) -> tuple[dict[Token, Token], dict[Token, TokenValue]]:
     tokens: dict[Token, Token] = {}
     values: dict[Token, TokenValue] = {}
-    entries = node.entries()
-    if not 1 <= len(entries) <= MAX_TOKENS:
-        raise node.refusal(f"between 1 and {MAX_TOKENS} tokens are read, came {len(entries)}")
-    for entry in entries.values():
-        fields = entry.fields(required=("burnt", "released"), optional=("worth", "per_units"))
-        burnt, released = (
-            Token(Account(_parse_address(fields[each]).lower())) for each in ("burnt", "released")
-        )
+    for _, node in TOKENS.named(entry.nodes["tokens"], problems) if "tokens" in entry else ():
+        fields = TOKEN.entry(node, problems)
+        if not fields.is_whole:
+            continue
+        burnt, released = (Token(Account(fields.text(each).lower())) for each in ("burnt", "released"))
         if burnt in tokens:
-            raise fields["burnt"].refusal("this token is named twice; keep one")
+            problems.add(fields.nodes["burnt"].refusal("this token is named twice; keep one"))
         tokens[burnt] = released
         if ("worth" in fields) != ("per_units" in fields):
-            raise entry.refusal("write `worth` and `per_units` both, or neither for a token of unknown value")
-        if "worth" in fields:
+            problems.add(
+                node.key_refusal("write `worth` and `per_units` both, or neither where the worth is unknown")
+            )
+        elif "worth" in fields:
             values[released] = TokenValue(
-                numerator=fields["worth"].integer(least=0, most=MAX_VALUE),
-                denominator=fields["per_units"].integer(least=1, most=MAX_VALUE),
+                numerator=fields.whole("worth"), denominator=fields.whole("per_units")
             )
     return tokens, values
 
 
-def _parse_shape(node: Node) -> EventShape:
-    fields = node.fields(
-        required=("chain_id", "contract", "event", "token", "beneficiary", "units"), optional=("id",)
-    )
+def _parse_shape(entry: Entry, name: str, problems: Problems) -> EventShape | None:
+    fields = _section(entry, name, EVENT, problems)
+    if fields is None:
+        return None
     return EventShape(
-        chain_id=ChainId(fields["chain_id"].integer(least=1, most=2**64 - 1)),
-        contract=_parse_address(fields["contract"]),
-        signature=_parse_text(fields["event"]),
-        message_id=_parse_text(fields["id"]) if "id" in fields else None,
-        token=_parse_text(fields["token"]),
-        beneficiary=_parse_text(fields["beneficiary"]),
-        units=_parse_text(fields["units"]),
+        chain_id=ChainId(fields.whole("chain_id")),
+        contract=address_from_hex(fields.text("contract")),
+        signature=fields.text("event"),
+        message_id=fields.text("id") if "id" in fields else None,
+        token=fields.text("token"),
+        beneficiary=fields.text("beneficiary"),
+        units=fields.text("units"),
     )
-
-
-def _parse_text(node: Node) -> str:
-    text = node.text()
-    if len(text) > MAX_TEXT:
-        raise node.refusal(f"at most {MAX_TEXT} characters are read, came {len(text)}")
-    return text
-
-
-def _parse_address(node: Node) -> Address:
-    text = node.text()
-    try:
-        require_address("address", address_from_hex(text) if text.islower() else text)
-    except (Refused, ValueError) as error:
-        raise node.refusal(f"expected an address, in EIP-55 form or all in lower case: {error}") from None
-    return address_from_hex(text)
 
 
 def _canonical_shape(shape: EventShape) -> list[int | str | None]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -58,7 +59,7 @@ class LiveRoom:
         ancestry: Ancestry,
         judged: trio.MemorySendChannel[JudgedBlock],
         is_ready: Callable[[BlockRef], bool],
-        readers: Mapping[ChainId, ChainReader],
+        readers: Mapping[ChainId, ChainReader] = MappingProxyType({}),
     ) -> None:
         """`readers` are those of every chain, for bridges; `is_ready` says whether a rule waits for nothing
         that is yet to come. Raises `Refused` for a bridge whose other chain is not among them."""

@@ -15,6 +15,7 @@ from node.backtest.bridge import play_bridge
 from node.cli import cli
 from node.detect.bridge_mismatch import Backing, BridgeMismatch, TokenValue
 from node.detect.bridge_policy import BridgePolicy, parse_bridge_policy, read_bridge_policy
+from node.evaluate.problems import DocumentRefused
 from node.observe.bridge_logs import EventReader
 from tests.detect.test_bridge_mismatch import burn, claim, parameters, release
 
@@ -92,6 +93,27 @@ def test_what_makes_no_sense_is_refused_with_its_place(change: tuple[str, str], 
         parse_bridge_policy(changed(change))
     assert raised.value.reason is Reason.POLICY_INVALID
     assert "line " in raised.value.message
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(DocumentRefused) as refused:
+        parse_bridge_policy(
+            changed(
+                ("finality_seconds: 60", "finality_seconds: soon"),
+                ("outstanding_burns: 100_000", "outstanding_burn: 100_000"),
+                ("limit: 10_000", "limit: 60_000"),
+                ("    worth: 20_000\n", ""),
+                ("0x00000000000000000000000000000000000000b2", "0xb2"),
+                ("  units: amount\n", ""),
+            )
+        )
+
+    paths = [each.path for each in refused.value.problems]
+    assert {"timing.finality_seconds", "levels.freeze", "tokens.wbtc", "releases.contract"} <= set(paths)
+    said = " ".join(each.message for each in refused.value.problems)
+    assert "did you mean `outstanding_burns`" in said
+    assert said.count("`units` is missing") == 2
+    assert len(paths) >= 8
 
 
 def test_a_policy_without_tokens_is_refused() -> None:

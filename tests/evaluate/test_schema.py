@@ -25,13 +25,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = {
     "rule": REPOSITORY / "node" / "evaluate" / "rule-policy.schema.json",
     "detection": REPOSITORY / "node" / "detect" / "detection-policy.schema.json",
+    "bridge": REPOSITORY / "node" / "detect" / "bridge-policy.schema.json",
     "series": REPOSITORY / "node" / "detect" / "series" / "series-policy.schema.json",
 }
-POLICIES = sorted(
-    path
-    for path in (EXAMPLE, *REPOSITORY.glob("docs/policies/**/*.yaml"))
-    if "tocsin_bridge:" not in path.read_text().split()
-)
+POLICIES = sorted((EXAMPLE, *REPOSITORY.glob("docs/policies/**/*.yaml")))
 
 
 # libyaml's parser where it is there: what differs between the loaders is what they make of a scalar
@@ -57,7 +54,7 @@ def validator(kind: str) -> jsonschema.Draft202012Validator:
 
 
 def kind_of(text: str) -> str:
-    return next((kind for kind in ("detection", "series") if f"tocsin_{kind}:" in text), "rule")
+    return next((kind for kind in ("detection", "series", "bridge") if f"tocsin_{kind}:" in text), "rule")
 
 
 @pytest.mark.parametrize("kind", sorted(FILES))
@@ -127,18 +124,25 @@ EXTRA = """
   spot: {spot: pool, venue: uniswap-v2, of: token0, token_decimals: [18, 6], decimals: 8}
   mean: {twap: pool, venue: uniswap-v3, of: token1, token_decimals: [18, 6], decimals: 8, window_seconds: 600}
 """
-BASES = (make_policy_text().replace("\nactions:", f"{EXTRA.rstrip()}\nactions:", 1), SMALL, SERIES)
+BRIDGE = (REPOSITORY / "docs" / "policies" / "bridge.yaml").read_text()
+BASES = (make_policy_text().replace("\nactions:", f"{EXTRA.rstrip()}\nactions:", 1), SMALL, SERIES, BRIDGE)
 SCALARS = [
     [token for token in yaml.scan(base, TextLoader) if isinstance(token, yaml.ScalarToken)] for base in BASES
 ]
 
 
 def is_taken(text: str) -> bool:
+    from node.detect.bridge_policy import parse_bridge_policy
     from node.detect.policy import parse_detection_policy
     from node.detect.series.policy import parse_series_policy
     from node.evaluate.policy import parse_policy
 
-    parsers = {"detection": parse_detection_policy, "series": parse_series_policy, "rule": parse_policy}
+    parsers = {
+        "detection": parse_detection_policy,
+        "series": parse_series_policy,
+        "bridge": parse_bridge_policy,
+        "rule": parse_policy,
+    }
     try:
         parsers[kind_of(text)](text.encode())
     except Refused:
@@ -181,14 +185,14 @@ _PIECES = (
 )
 
 
-@pytest.mark.parametrize("base", BASES, ids=["rule", "detection", "series"])
+@pytest.mark.parametrize("base", BASES, ids=["rule", "detection", "series", "bridge"])
 def test_the_policies_that_are_mutated_are_taken_as_they_are(base: str) -> None:
     assert is_taken(base)
 
 
 @settings(deadline=None, max_examples=400)
 @example(0, 0, "null", False)
-@given(st.integers(0, 2), st.integers(0, 200), st.sampled_from(_PIECES), st.booleans())
+@given(st.integers(0, 3), st.integers(0, 200), st.sampled_from(_PIECES), st.booleans())
 def test_what_a_schema_refuses_the_parser_refuses_too(base: int, at: int, piece: str, as_key: bool) -> None:
     """One scalar of a good policy, key or value, is replaced by something else."""
     text, wanted = BASES[base], SCALARS[base]
@@ -223,4 +227,5 @@ def test_both_kinds_are_known_by_the_key_at_their_head() -> None:
         "tocsin",
         "tocsin_detection",
         "tocsin_series",
+        "tocsin_bridge",
     }
