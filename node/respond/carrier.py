@@ -14,16 +14,19 @@ from typing import Final
 import structlog
 import trio
 
-from consensus.errors import Refused, Unavailable
+from consensus.errors import Reason, Refused, Unavailable
 from consensus.fields import address_to_bytes, keccak256
 from consensus.handover import HandoverProof
+from consensus.operators import HEADER_BYTES
 from consensus.types import Address, BlockNumber, ChainId, Digest, Epoch
 from node.chain.types import BlockRef
 from node.respond.schedule import compute_order, compute_turn
-from node.respond.types import CarryingChain, VerifierPort
+from node.respond.types import CarryingChain, InstalledSet, VerifierPort
 
 MAX_CARRIED: Final = 8
-"""Handovers in one transaction: within the gas that one may have, with 256 operators on either side."""
+"""Handovers in one transaction, where their bytes allow it."""
+MAX_CARRIED_BYTES: Final = 100_000
+"""Nodes pass on transactions of 128 KiB; the largest handover has half of it."""
 SEARCH_BLOCKS: Final = 10
 """Between two searches of other chains for one that nobody here has votes for."""
 
@@ -51,6 +54,8 @@ class _Charge:
     searched_at: BlockNumber | None = None
     since: BlockNumber | None = None
     waited_blocks: int = 0
+    told: str = ""
+    """What the log said last: a verifier that refuses does so at every block."""
     found: dict[Epoch, HandoverProof] = field(default_factory=dict)
 
     def wait_for(self, epoch: Epoch) -> None:
@@ -134,7 +139,9 @@ class Carrier:
             log.warning("handover.unavailable", detail=str(unavailable))
         except Refused as refused:
             self._refused += 1
-            log.warning("handover.refused", reason=refused.reason, detail=refused.message)
+            if refused.message != charge.told:
+                log.warning("handover.refused", reason=refused.reason, detail=refused.message)
+            charge.told = refused.message
         return False
 
     async def _advance(
@@ -151,6 +158,7 @@ class Carrier:
         proofs = await self._gather(chain_id, charge, head)
         if not proofs:
             return False
+        _require_follows(proofs[0], installed, charge)
         if charge.ready_at is None:
             charge.ready_at = head.number
         if head.number < self._compute_turn(chain_id, charge, charge.ready_at):
@@ -177,6 +185,7 @@ class Carrier:
         assert charge.waits_from is not None
         may_search = charge.searched_at is None or head.number >= charge.searched_at + SEARCH_BLOCKS
         proofs: list[HandoverProof] = []
+        size = 0
         for epoch in range(charge.waits_from, min(self._newest(), charge.waits_from + MAX_CARRIED)):
             proof = self._proof_of(Epoch(epoch)) or charge.found.get(Epoch(epoch))
             if proof is None and may_search:
@@ -184,7 +193,8 @@ class Carrier:
                 proof = await self._find(Epoch(epoch), charge.verifier)
                 if proof is not None:
                     charge.found[Epoch(epoch)] = proof
-            if proof is None:
+            size += 0 if proof is None else len(proof.outgoing) + len(proof.incoming)
+            if proof is None or (proofs and size > MAX_CARRIED_BYTES):
                 break
             proofs.append(proof)
         return proofs
@@ -215,6 +225,19 @@ class Carrier:
         operators = self._operators()
         order = compute_order(Digest(keccak256(name)), operators)
         return compute_turn(order, self._me, ready_at=ready_at, signed=frozenset(operators))
+
+
+def _require_follows(proof: HandoverProof, installed: InstalledSet, charge: _Charge) -> None:
+    """Raise `Refused` unless the verifier keeps its set by the header that signed; others take other bytes."""
+    given = keccak256(proof.outgoing[:HEADER_BYTES])
+    if given != installed.set_hash:
+        charge.found.clear()  # an endpoint may have told of one that never was
+        raise Refused(
+            Reason.HEADER_MISMATCH,
+            f"verifier {charge.verifier.address} keeps epoch {installed.epoch} as "
+            f"0x{installed.set_hash.hex()}, the handover is signed by 0x{given.hex()}; a verifier of another "
+            "kind, or in a reset, is not brought further here",
+        )
 
 
 async def _read_proof(verifier: VerifierPort, epoch: Epoch, wanted_by: VerifierPort) -> HandoverProof | None:

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
+import structlog.testing
 import trio
 import trio.testing
 from eth_account import Account
 
+import node.respond.carrier
 from consensus.certificate import encode_signatures
 from consensus.errors import Reason, Refused, Unavailable
+from consensus.fields import keccak256
 from consensus.handover import HandoverProof, compute_handover
-from consensus.operators import OperatorSet
+from consensus.operators import HEADER_BYTES, OperatorSet
 from consensus.types import Address, BlockHash, BlockNumber, ChainId, Epoch, HeaderHash, Seconds
 from node.chain.abi import load_artifact
 from node.chain.clock import HeadClock
@@ -55,14 +58,16 @@ class VerifierDouble:
         self.asked: Counter[str] = Counter()
         self.trouble: dict[str, Exception] = {}
         self.succeeds = True
+        self.keeps = b""
 
     async def installed(self) -> InstalledSet:
         await self._be_asked("installed")
-        return InstalledSet(epoch=Epoch(self.epoch), set_hash=HeaderHash(make_bytes32(str(self.epoch))))
+        kept = self.keeps or keccak256(make_proof(self.epoch).outgoing[:HEADER_BYTES])
+        return InstalledSet(epoch=Epoch(self.epoch), set_hash=HeaderHash(kept))
 
     async def simulate(self, proofs: Sequence[HandoverProof]) -> None:
         await self._be_asked("simulate")
-        epochs = [int.from_bytes(proof.outgoing, "big") for proof in proofs]
+        epochs = [int.from_bytes(proof.outgoing[:4], "big") for proof in proofs]
         if epochs != list(range(self.epoch, self.epoch + len(proofs))):
             raise Refused(Reason.CALL_REVERTED, f"EpochNotNext: at {self.epoch}, came {epochs}")
 
@@ -186,6 +191,41 @@ async def test_one_transaction_carries_a_bounded_number() -> None:
 
         assert stage.here.epoch == MAX_CARRIED + 3
         assert stage.here.asked["submit"] == 2
+
+
+async def test_one_transaction_carries_no_more_than_nodes_pass_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node.respond.carrier, "MAX_CARRIED_BYTES", 20)  # two of eight bytes each
+    async with carrying() as stage:
+        stage.capture(4)
+        await stage.block()
+        assert stage.here.epoch == 3
+        await stage.blocks(2)
+
+        assert stage.here.epoch == 4
+
+
+async def test_a_handover_that_is_too_large_for_company_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node.respond.carrier, "MAX_CARRIED_BYTES", 1)
+    async with carrying() as stage:
+        stage.capture(3)
+        await stage.blocks(3)
+
+        assert stage.here.epoch == 3
+        assert stage.here.asked["submit"] == 2
+
+
+async def test_a_verifier_that_keeps_sets_in_another_way_is_left_alone_and_said_once() -> None:
+    async with carrying() as stage:
+        stage.here.keeps = make_bytes32("a set with addresses")
+        stage.capture(2)
+        with structlog.testing.capture_logs() as said:
+            await stage.blocks(5)
+
+        assert stage.here.asked["simulate"] == 0
+        assert stage.there.epoch == 2
+        refused = [line for line in said if line["event"] == "handover.refused"]
+        assert len(refused) == 1
+        assert refused[0]["reason"] is Reason.HEADER_MISMATCH
 
 
 async def test_without_a_proof_nothing_is_sent_and_with_one_it_is() -> None:
