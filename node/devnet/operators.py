@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import socket
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consensus.bls import PublicKey
+from consensus.errors import Unavailable
 from consensus.types import Address, ChainId
 from node.config import Keys
 from node.devnet.anvil import Anvil
@@ -18,6 +20,7 @@ from node.keys import make_keys
 from node.private_files import PRIVATE_FILE_MODE
 
 LISTEN_SECONDS = 1.0  # what a local network needs to tell what it holds
+FIRST_PORT, MOST_PORTS_TRIED = 10_000, 1_000
 WEAK_WORK_FACTOR = 2  # scrypt at full strength costs a second and 256 MiB a key; these keys guard nothing
 
 
@@ -132,12 +135,36 @@ listen = "127.0.0.1:{home.looking_port}"
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now, all different."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Ports nobody listens on now, all different.
+
+    Below those that the system hands out by itself: one of these could be somebody's before it is ours.
+    """
+    sockets: list[socket.socket] = []
     try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
+        for port in random.SystemRandom().sample(
+            range(FIRST_PORT, _first_ephemeral_port()), MOST_PORTS_TRIED
+        ):
+            if len(sockets) == count:
+                break
+            each = socket.socket()
+            try:
+                each.bind(("127.0.0.1", port))
+            except OSError:
+                each.close()
+            else:
+                sockets.append(each)
+        if len(sockets) < count:
+            raise Unavailable(f"of {MOST_PORTS_TRIED} ports {len(sockets)} are free; {count} are needed")
         return [each.getsockname()[1] for each in sockets]
     finally:
         for each in sockets:
             each.close()
+
+
+def _first_ephemeral_port() -> int:
+    """Where the system's own choice of ports begins; past the last one where that leaves us too few."""
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        return 32_768  # Linux's own
+    return first if first > FIRST_PORT + MOST_PORTS_TRIED else 65_536
