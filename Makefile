@@ -62,6 +62,7 @@ bench-detect: setup ## detectors on recorded histories and on a made market: exp
 	@python -m tests.bench.detect
 	@python -m tests.bench.spans
 	@python -m tests.bench.series
+	@python -m tests.bench.series_detectors
 	@python -m tests.bench.rules
 	@python -m tests.bench.bridge
 	@python -m tests.bench.incident

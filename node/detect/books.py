@@ -21,7 +21,9 @@ class _Balances(TypedDict):
     balances: dict[Pair, Count]
 
 
-class _State(TypedDict):
+class BooksState(TypedDict):
+    """The shape of what `Books.state` gives."""
+
     watched: list[Name]
     balances: dict[Pair, tuple[Count, Count]]
 
@@ -87,6 +89,10 @@ class Books(Balances):
         None where nothing leaves. A balance that is dust beside its peak does not count."""
         return max(self._drains(transaction), default=None)
 
+    def is_dust(self, holding: Holding, units: int) -> bool:
+        """Whether so much of a holding is a remainder beside its peak."""
+        return units * WHOLE_BPS <= self._peaks[holding] * self._dust_bps
+
     def outflows(self, transaction: TransactionTrace) -> Counter[Token]:
         """What leaves the watched contracts in all, by token, in its units; below zero where more comes
         in."""
@@ -115,7 +121,7 @@ class Books(Balances):
 
     def restore(self, state: object) -> None:
         """Take over what `state` gave. Raises `ValueError` with the place that has another shape."""
-        parsed: _State = parse(state, _State)
+        parsed: BooksState = parse(state, BooksState)
         self._watched = dict.fromkeys(Account(each) for each in parsed["watched"])
         for pair, (balance, peak) in parsed["balances"].items():
             self._balances[as_holding(pair)] = balance
@@ -125,7 +131,7 @@ class Books(Balances):
         drains = []
         for holding, gained in transaction.net.items():
             before = self._balances[holding]
-            is_dust = before * WHOLE_BPS <= self._peaks[holding] * self._dust_bps
-            if gained < 0 and self.is_watched(holding[1], transaction) and not is_dust:
+            is_loss = gained < 0 and self.is_watched(holding[1], transaction)
+            if is_loss and not self.is_dust(holding, before):
                 drains.append((min(WHOLE_BPS, -gained * WHOLE_BPS // before), holding))
         return drains

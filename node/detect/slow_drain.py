@@ -15,28 +15,27 @@ tokens whose balances change without a transfer.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter, deque
-from typing import ClassVar, Final, TypedDict
+from collections import deque
+from typing import ClassVar, Final
 
 from consensus.types import BlockNumber, Bps
+from node.detect.books import Books, BooksState
 from node.detect.detector import Detector, State, shown
 from node.detect.evidence import Evidence, Family
 from node.detect.parameter import Parameter, bps
 from node.detect.scale import WHOLE_BPS
-from node.detect.shape import Count, Name, Pair, as_holding, parse
-from node.trace import Account, Holding, TransactionTrace
+from node.detect.shape import Count, Pair, as_holding, parse
+from node.trace import Holding, TransactionTrace
 
 WINDOWS: Final = (5, 50, 300)
 
 
-class _State(TypedDict):
-    watched: list[Name]
-    balances: dict[Pair, tuple[Count, Count]]
+class _State(BooksState):
     starts: dict[Pair, list[tuple[Count, Count]]]
 
 
 class SlowDrain(Detector):
-    """Keeps the balance of every holding, its peak, and what it was at the start of each recent block."""
+    """Keeps books, and what each holding was at the start of each recent block."""
 
     name: ClassVar[str] = "slow_drain"
     family: ClassVar[Family] = Family.VALUE
@@ -44,10 +43,7 @@ class SlowDrain(Detector):
 
     def __init__(self, *, least_bps: Bps, dust_bps: Bps) -> None:
         self._least_bps = least_bps
-        self._dust_bps = dust_bps
-        self._watched: dict[Account, None] = {}
-        self._balances: Counter[Holding] = Counter()
-        self._peaks: Counter[Holding] = Counter()
+        self._books = Books(dust_bps=dust_bps)
         self._starts: dict[Holding, deque[tuple[BlockNumber, int]]] = {}
         """The blocks in which a holding changed, each with the balance before its first change."""
 
@@ -55,7 +51,7 @@ class SlowDrain(Detector):
         drains = [
             (lost, window, holding)
             for holding, gained in transaction.net.items()
-            if gained < 0 and (holding[1] in self._watched or holding[1] in transaction.watched)
+            if gained < 0 and self._books.is_watched(holding[1], transaction)
             for window in WINDOWS
             if (lost := self._lost_bps(holding, gained, transaction.block_number, window)) is not None
         ]
@@ -72,23 +68,14 @@ class SlowDrain(Detector):
         )
 
     def follow(self, transaction: TransactionTrace) -> None:
-        self._watched.update(dict.fromkeys(transaction.watched))
         for holding, gained in transaction.net.items():
-            if not gained:
-                continue
-            self._remember(holding, transaction.block_number)
-            # Below zero means that something came in unseen; from zero on the books are right again.
-            self._balances[holding] = max(0, self._balances[holding] + gained)
-            self._peaks[holding] = max(self._peaks[holding], self._balances[holding])
+            if gained:
+                self._remember(holding, transaction.block_number)
+        self._books.follow(transaction)
 
     def state(self) -> State:
         return {
-            "watched": sorted(self._watched),
-            "balances": {
-                f"{token} {holder}": [self._balances[(token, holder)], peak]
-                for (token, holder), peak in sorted(self._peaks.items())
-                if peak
-            },
+            **self._books.state(),
             "starts": {
                 f"{token} {holder}": [list(start) for start in starts]
                 for (token, holder), starts in sorted(self._starts.items())
@@ -97,26 +84,23 @@ class SlowDrain(Detector):
 
     def restore(self, state: object) -> None:
         parsed: _State = parse(state, _State)
-        self._watched = dict.fromkeys(Account(each) for each in parsed["watched"])
-        for pair, (balance, peak) in parsed["balances"].items():
-            self._balances[as_holding(pair)] = balance
-            self._peaks[as_holding(pair)] = peak
+        self._books.restore(parsed)
         for pair, starts in parsed["starts"].items():
             self._starts[as_holding(pair)] = deque((BlockNumber(block), before) for block, before in starts)
 
     def _remember(self, holding: Holding, block_number: BlockNumber) -> None:
         starts = self._starts.setdefault(holding, deque())
         if not starts or starts[-1][0] != block_number:
-            starts.append((block_number, self._balances[holding]))
+            starts.append((block_number, self._books.balance(holding)))
         while starts[0][0] <= block_number - WINDOWS[-1]:
             starts.popleft()
 
     def _lost_bps(self, holding: Holding, gained: int, block_number: BlockNumber, window: int) -> Bps | None:
         """What was lost since the window's start; None where this transaction is alone, or it is dust."""
-        now = self._balances[holding]
+        now = self._books.balance(holding)
         starts = self._starts.get(holding, deque())
         first = bisect_right(starts, block_number - window, key=lambda start: start[0])
         before = starts[first][1] if first < len(starts) else now
-        if before <= now or before * WHOLE_BPS <= self._peaks[holding] * self._dust_bps:
+        if before <= now or self._books.is_dust(holding, before):
             return None
         return Bps(min(WHOLE_BPS, (before - now - gained) * WHOLE_BPS // before))
