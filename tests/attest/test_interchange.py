@@ -99,6 +99,27 @@ async def test_the_vector_makes_a_journal_that_holds_what_it_says(tmp_path: Path
 # --- there and back
 
 
+async def test_a_row_of_the_first_version_goes_there_and_back_without_its_fields(tmp_path: Path) -> None:
+    lines = lines_of(VECTOR)
+    lines[1]["slot"] = None
+    (tmp_path / "old.jsonl").write_bytes(resealed(lines))
+
+    await import_journal(tmp_path / "old.jsonl", tmp_path / "j.db", create=True)
+
+    assert lines_of(await exported(tmp_path / "j.db"))[1] == lines[1]
+    assert (await check_journal(tmp_path / "j.db")).faults == ()
+    alert = make_alert()
+    async with open_journal(tmp_path / "j.db", KEY) as journal:
+        entry = await journal.record(
+            alert.digest(),
+            network_id=alert.network_id,
+            epoch=alert.epoch,
+            slot=alert.slot,
+            since=BlockNumber(0),
+        )
+    assert entry is Entry.SAME
+
+
 async def test_an_import_merges_and_arms_and_takes_nothing_away(tmp_path: Path) -> None:
     theirs = await make_journal(tmp_path / "theirs.db", 10, 20)
     ours = await make_journal(tmp_path / "ours.db", 20, 30)
