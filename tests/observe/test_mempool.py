@@ -197,3 +197,62 @@ def test_no_answer_does_worse_than_being_refused(answer: object) -> None:
     if isinstance(answer, dict):
         with contextlib.suppress(Refused):
             parse_pending(GOOD | answer)
+
+
+# --- what is signed rests on the transaction's own bytes
+
+
+async def test_a_pending_transaction_is_told_by_its_own_bytes(pool: Pool) -> None:
+    follower = MempoolFollower(pool.pool)
+    await follower.poll_signed()
+    transaction_hash = await pool.submit(7)
+
+    (signed,) = await follower.poll_signed()
+
+    assert f"0x{signed.hash.hex()}" == transaction_hash
+    assert (signed.sender.lower(), signed.value_wei, signed.data) == (pool.sender.lower(), 7, b"\x12\x34")
+
+
+@pytest.mark.parametrize(
+    "lie", [{"value": "0x8"}, {"to": "0x" + "c2" * 20}, {"nonce": "0x9"}, {"input": "0x"}, {"s": "0x1"}]
+)
+async def test_what_an_endpoint_tells_otherwise_than_it_was_signed_is_refused(
+    pool: Pool, lie: dict[str, str]
+) -> None:
+    follower = MempoolFollower(pool.pool)
+    await follower.poll_signed()
+    await pool.submit(7)
+    pool.endpoint.lie = _about_transactions(lie)
+
+    assert await follower.poll_signed() == ()
+    assert follower.refused == 1
+
+
+async def test_a_sender_that_an_endpoint_makes_up_is_not_the_one_that_is_told(pool: Pool) -> None:
+    follower = MempoolFollower(pool.pool)
+    await follower.poll_signed()
+    await pool.submit(7)
+    pool.endpoint.lie = _about_transactions({"from": "0x" + "c2" * 20})
+
+    (signed,) = await follower.poll_signed()
+
+    assert signed.sender.lower() == pool.sender.lower()
+
+
+async def test_a_type_that_is_not_run_is_counted_apart(pool: Pool) -> None:
+    follower = MempoolFollower(pool.pool)
+    await follower.poll_signed()
+    await pool.submit(7)
+    pool.endpoint.lie = _about_transactions({"type": "0x4"})
+
+    assert await follower.poll_signed() == ()
+    assert (follower.unread, follower.refused) == (1, 0)
+
+
+def _about_transactions(changes: dict[str, str]) -> Any:
+    def lie(method: str, _params: list[Any], response: dict[str, Any]) -> dict[str, Any]:
+        if method != "eth_getTransactionByHash":
+            return response
+        return response | {"result": response["result"] | changes}
+
+    return lie
