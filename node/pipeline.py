@@ -17,7 +17,7 @@ matters is on the disk.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 import structlog
@@ -28,25 +28,20 @@ from consensus.attestation import Attestation
 from consensus.certificate import Certificate
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.partial import Contribution, PartialCertificate, decode_partial
-from consensus.pending_evidence import PendingEvidence, decode_pending_evidence, encode_pending_evidence
-from consensus.retraction import Retraction, decode_retraction, encode_retraction
-from consensus.succession import HandoverVote, Succession, decode_vote, encode_vote
+from consensus.pending_evidence import decode_pending_evidence, encode_pending_evidence
+from consensus.retraction import decode_retraction, encode_retraction
+from consensus.succession import Succession, decode_vote, encode_vote
 from consensus.tally import Tally
-from consensus.types import BlockHash, BlockNumber, ChainId, Seconds
+from consensus.types import BlockNumber, ChainId, Seconds
 from node.attest.door import SigningDoor
 from node.attest.room import SigningRoom
 from node.chain.contracts import Registry
 from node.chain.types import BlockRef
 from node.config import Config
-from node.evaluate.engine import Engine, make_engines
 from node.evaluate.findings import Question
-from node.evaluate.lookups import BlockValues, LookedUpSignal
-from node.evaluate.outlet import Outlet
 from node.evaluate.policy import PendingRule, Policy
-from node.evaluate.room import EvaluationRoom
 from node.foresight.evidence import EvidenceDesk
 from node.foresight.eyes import Eyes, open_eyes
-from node.foresight.room import ForesightRoom
 from node.gossip.addresses import dialable
 from node.gossip.forwarder import Forwarder
 from node.gossip.forwarding import Forwarding
@@ -54,15 +49,14 @@ from node.gossip.frames import Kind
 from node.gossip.holdings import TallyHoldings
 from node.gossip.host import HostConfig, addresses_by_peer, open_host
 from node.gossip.identity import Identity
+from node.gossip.line import Line
 from node.gossip.room import GossipRoom, compute_older_topic, compute_topic
-from node.gossip.transport import Addresses, GossipTransport, PeerId, Received
+from node.gossip.transport import Addresses, GossipTransport, PeerId
 from node.keys import open_node_keys
-from node.live.room import LiveRoom
-from node.live.row import JudgedBlock
 from node.members import Members
 from node.observe.heads import HeadEvent
-from node.observe.view import BlockView
 from node.opened import OpenChain, open_chain
+from node.operate.effects import report_effects
 from node.operate.heads import report_heads
 from node.operate.peers import report_peers
 from node.operate.server import serve_watch
@@ -78,6 +72,7 @@ from node.retracting import Retractions
 from node.signing import open_signing_door
 from node.succession import SuccessionRoom
 from node.tallying import Tallying
+from node.watching import ChainWatch
 
 REFRESH_BLOCKS = 20  # how often the registry is asked for a new epoch
 
@@ -187,30 +182,6 @@ async def _run_rooms(
         heads = [chain.clock.latest for chain in chains.values()]
         return Seconds(max((head.timestamp for head in heads if head is not None), default=0))
 
-    def open_rooms(engines: Iterable[Engine]) -> dict[ChainId, EvaluationRoom]:
-        by_chain: dict[ChainId, list[Engine]] = {}
-        for engine in engines:
-            by_chain.setdefault(engine.policy.source_chain_id, []).append(engine)
-        return {
-            chain_id: EvaluationRoom(engines=tuple(each), membership=members.membership, alerts=alerts_in)
-            for chain_id, each in by_chain.items()
-        }
-
-    engines = [make_engines(policy) for policy in policies]
-    prompt = open_rooms(engine for at_once, _ in engines for engine in at_once)
-    late = open_rooms(engine for _, waiting in engines for engine in waiting)
-    judged = {chain_id: trio.open_memory_channel[JudgedBlock](HEADS) for chain_id in late}
-    live = {
-        chain_id: LiveRoom(
-            values=_looked_up(policies, chain_id),
-            pool=chains[chain_id].connection.tracing,
-            ancestry=chains[chain_id].follower.ancestry,
-            judged=judged_in,
-            is_ready=late[chain_id].is_ready,
-            readers={each: chain.reader for each, chain in chains.items()},
-        )
-        for chain_id, (judged_in, _) in judged.items()
-    }
     tally = Tally(members.network_id)
     forwarding = Forwarding(
         Forwarder(tally),
@@ -263,27 +234,21 @@ async def _run_rooms(
         proven=reporter.note,
     )
 
-    async def tell_evidence(peer_id: str, evidence: PendingEvidence) -> None:
-        await gossip.push(PeerId(peer_id), Kind.EVIDENCE, encode_pending_evidence(evidence))
-
-    async def spread_evidence(evidence: PendingEvidence) -> None:
-        await gossip.publish(Kind.EVIDENCE, encode_pending_evidence(evidence))
-
-    async def take_evidence(evidence: PendingEvidence, received: Received) -> None:
-        await desk.take(evidence, received.peer_id)
-
-    desk = EvidenceDesk(push=tell_evidence, publish=spread_evidence)
-    gossip.serve(Kind.EVIDENCE, decode=decode_pending_evidence, take=take_evidence)
-    foresight = {
-        chain_id: ForesightRoom(
-            chain_id=chain_id,
-            policies=policies,
-            eyes=each,
-            outlet=Outlet(membership=members.membership, alerts=alerts_in),
+    evidence = Line(gossip, Kind.EVIDENCE, encode=encode_pending_evidence, decode=decode_pending_evidence)
+    desk = EvidenceDesk(push=evidence.tell, publish=evidence.tell_all)
+    evidence.listen(desk.take)
+    watches = {
+        chain_id: ChainWatch(
+            chains[chain_id],
+            watched,
+            eyes=eyes.get(chain_id),
+            readers={each: chain.reader for each, chain in chains.items()},
+            membership=members.membership,
+            alerts=alerts_in,
             desk=desk,
             answered=tallying.answered,
         )
-        for chain_id, each in eyes.items()
+        for chain_id, watched in _by_source(policies).items()
     }
     answering = {chain_id: chain.answering() for chain_id, chain in chains.items()}
     responder = Responder(me=members.me, chains=answering)
@@ -296,12 +261,7 @@ async def _run_rooms(
         chains=answering,
     )
 
-    async def tell_vote(vote: HandoverVote) -> None:
-        await gossip.publish(Kind.HANDOVER, encode_vote(vote))
-
-    async def take_vote(vote: HandoverVote, _received: Received) -> None:
-        await succession.take(vote)
-
+    handovers = Line(gossip, Kind.HANDOVER, encode=encode_vote, decode=decode_vote)
     votes = Succession(members.network_id)
     succession = SuccessionRoom(
         votes,
@@ -311,9 +271,9 @@ async def _run_rooms(
         registry=members.registry,
         clock=home.clock,
         confirmations=capture_confirmations,
-        publish=tell_vote,
+        publish=handovers.tell_all,
     )
-    gossip.serve(Kind.HANDOVER, decode=decode_vote, take=take_vote)
+    handovers.listen(lambda vote, _: succession.take(vote))
     carrier = Carrier(
         me=members.me,
         operators=members.addresses,
@@ -344,7 +304,7 @@ async def _run_rooms(
 
     first_heads: dict[ChainId, BlockNumber] = {}
 
-    async def follow(chain: OpenChain, heads_in: trio.MemorySendChannel[BlockView]) -> None:
+    async def follow(chain: OpenChain) -> None:
         events_in, events = trio.open_memory_channel[HeadEvent](HEADS)
         epochs_are_due = False
         nursery.start_soon(chain.follower.follow, events_in)
@@ -356,71 +316,40 @@ async def _run_rooms(
                 "head.seen", chain_id=event.ref.chain_id, block_number=event.ref.number, kind=event.kind
             )
             await retractions.check(event.ref.chain_id)
-            await heads_in.send(BlockView(event.ref, chain.reader, chain.follower.ancestry))
-            if event.ref.chain_id in live:
-                live[event.ref.chain_id].see(event.ref)
-            if event.ref.chain_id in foresight:
-                foresight[event.ref.chain_id].head(event.ref)
+            if event.ref.chain_id in watches:
+                await watches[event.ref.chain_id].see(event.ref)
             epochs_are_due |= chain is home and event.ref.number % REFRESH_BLOCKS == 0
             if epochs_are_due:
                 epochs_are_due = not await read_epochs(event.ref)
 
-    async def evaluate(chain_id: ChainId, views: trio.MemoryReceiveChannel[BlockView]) -> None:
-        async for view in views:
-            if chain_id in prompt:
-                await prompt[chain_id].evaluate(view)
-
-    async def evaluate_late(chain_id: ChainId, blocks: trio.MemoryReceiveChannel[JudgedBlock]) -> None:
-        async for block in blocks:
-            view = live[chain_id].view(block.ref)
-            await (late[chain_id].evaluate if block.is_live else late[chain_id].look_back)(view)
-
-    async def open_view(chain_id: ChainId, block_hash: BlockHash) -> BlockView:
-        chain = chains[chain_id]
-        ref = await chain.reader.block_by_hash(block_hash)
-        return (
-            live[chain_id].view(ref)
-            if chain_id in live
-            else BlockView(ref, chain.reader, chain.follower.ancestry)
-        )
-
     async def answer() -> None:
         async for question in questions:
-            seer = foresight.get(question.chain_id)
-            if seer is not None and seer.judges(question):
-                seer.ask(question, None if question.asked_by is None else members.peer_of(*question.asked_by))
-                continue  # it tells when it is answered
-            rooms = [room[question.chain_id] for room in (late, prompt) if question.chain_id in room]
-            for room in [each for each in rooms if each.judges(question)] or rooms[-1:]:
-                await room.answer(question, open_view)
-            tallying.answered(question)
+            if question.chain_id in watches:
+                asker = None if question.asked_by is None else members.peer_of(*question.asked_by)
+                await watches[question.chain_id].answer(question, asker)
+            else:
+                tallying.answered(question)
 
     async def sign() -> None:
         doors = (incoming_in, outgoing_in)  # our own tally first: a lone quorum needs no network
         await signing.run(alerts, doors)
 
-    async def tell_retraction(retraction: Retraction) -> None:
-        await gossip.publish(Kind.RETRACTION, encode_retraction(retraction))
-
-    async def take_retraction(retraction: Retraction, _received: Received) -> None:
-        await retractions.take(retraction)
-
+    orphans = Line(gossip, Kind.RETRACTION, encode=encode_retraction, decode=decode_retraction)
     retractions = Retractions(
         members.network_id,
         has_left=lambda slot: is_orphaned(slot),
         look={chain_id: chain.follower.look_now for chain_id, chain in chains.items()},
-        publish=tell_retraction,
+        publish=orphans.tell_all,
         settled=gossip.settled,
     )
-    gossip.serve(Kind.RETRACTION, decode=decode_retraction, take=take_retraction)
+    orphans.listen(lambda retraction, _: retractions.take(retraction))
 
     def is_orphaned(slot: Slot) -> bool:
         return chains[slot.source_chain_id].follower.orphans.has_left(slot.anchor_number, slot.anchor_hash)
 
     def raise_again(alert: Alert) -> None:
-        for rooms in (prompt, late, foresight):
-            if alert.slot.source_chain_id in rooms:
-                rooms[alert.slot.source_chain_id].forget(alert.slot_id())
+        if alert.slot.source_chain_id in watches:
+            watches[alert.slot.source_chain_id].forget(alert.slot_id())
 
     signing = SigningRoom(
         signer,
@@ -434,22 +363,7 @@ async def _run_rooms(
         listen_seconds=listen_seconds,
     )
 
-    async def report_effects() -> None:
-        async for effect in effects:
-            _log.info(
-                "effect.verified",
-                digest=effect.digest,
-                chain_id=effect.chain_id,
-                guardian=effect.guardian,
-                action=effect.action_id,
-                rung=effect.level.name.lower(),
-                transaction=effect.transaction,
-                block_number=effect.block_number,
-                restricted_until=effect.restricted_until,
-            )
-
     began = trio.current_time()
-    sources = {policy.source_chain_id for policy in policies}
 
     def take_snapshot() -> Snapshot:
         gossiped = gossip.statistics()
@@ -459,14 +373,18 @@ async def _run_rooms(
             uptime_seconds=trio.current_time() - began,
             tasks=trio.lowlevel.current_statistics().tasks_living,
             chain_time=chain_time(),
-            chains=tuple(_sight(chain, is_source=chain_id in sources) for chain_id, chain in chains.items()),
+            chains=tuple(_sight(chain, is_source=chain_id in watches) for chain_id, chain in chains.items()),
             standing=find_standing(
                 members.operator_sets, me=members.me, connected=gossiped.transport.connected
             ),
             evaluation=tuple(
-                (chain_id, room.statistics()) for rooms in (prompt, late) for chain_id, room in rooms.items()
+                (chain_id, each) for chain_id, watch in watches.items() for each in watch.statistics()
             ),
-            live=tuple((chain_id, room.statistics()) for chain_id, room in live.items()),
+            live=tuple(
+                (chain_id, found)
+                for chain_id, watch in watches.items()
+                if (found := watch.live_statistics()) is not None
+            ),
             signing=signing.statistics(),
             gossip=gossiped,
             forwarding=forwarding.statistics(),
@@ -477,17 +395,12 @@ async def _run_rooms(
         )
 
     async with trio.open_nursery() as nursery:
-        for chain_id, chain in chains.items():
-            views_in, views = trio.open_memory_channel[BlockView](HEADS)
-            nursery.start_soon(evaluate, chain_id, views)
-            nursery.start_soon(follow, chain, views_in)
-        for chain_id, (_, blocks) in judged.items():
-            nursery.start_soon(evaluate_late, chain_id, blocks)
-            nursery.start_soon(live[chain_id].run)
+        for chain in chains.values():
+            nursery.start_soon(follow, chain)
+        for watch in watches.values():
+            nursery.start_soon(watch.run)
         if listen is not None:
             nursery.start_soon(serve_watch, listen, take_snapshot)
-        for seer in foresight.values():
-            nursery.start_soon(seer.run)
         nursery.start_soon(report_heads, {chain_id: chain.follower for chain_id, chain in chains.items()})
         # windows are measured by chain time: no message before there is one. Only the home chain is waited
         # for, so that another chain's outage does not silence this watcher on all of them
@@ -504,7 +417,7 @@ async def _run_rooms(
         nursery.start_soon(reporter.run)
         nursery.start_soon(succession.run)
         nursery.start_soon(carrier.run)
-        nursery.start_soon(report_effects)
+        nursery.start_soon(report_effects, effects)
         nursery.start_soon(report_peers, transport)
         _log.info(
             "watcher.ready", operator=members.me, peer_id=transport.peer_id, epochs=len(members.operator_sets)
@@ -529,12 +442,12 @@ def _pending_rules(policies: tuple[Policy, ...], chain_id: ChainId) -> tuple[Pen
     )
 
 
-def _looked_up(policies: tuple[Policy, ...], chain_id: ChainId) -> Iterator[BlockValues]:
-    """What other rooms work out for the rules of this chain."""
-    for policy in policies:
-        for signal in policy.signals if policy.source_chain_id == chain_id else ():
-            if isinstance(signal, LookedUpSignal):
-                yield signal.values
+def _by_source(policies: tuple[Policy, ...]) -> Mapping[ChainId, tuple[Policy, ...]]:
+    chain_ids = {policy.source_chain_id for policy in policies}
+    return {
+        chain_id: tuple(policy for policy in policies if policy.source_chain_id == chain_id)
+        for chain_id in sorted(chain_ids)
+    }
 
 
 def _require_source_chains(policies: tuple[Policy, ...], chains: Mapping[ChainId, OpenChain]) -> None:

@@ -94,6 +94,15 @@ DOORS: dict[str, set[str]] = {
     "node.shutdown": set(),
     "node.retracting": {"consensus"},
     "node.signing": {"consensus", "node.config", "node.keys", "node.attest"},
+    "node.watching": {
+        "consensus",
+        "node.chain",
+        "node.evaluate",
+        "node.foresight",
+        "node.live",
+        "node.observe",
+        "node.opened",
+    },
     "node.pipeline": {
         "consensus",
         "node.config",
@@ -103,12 +112,12 @@ DOORS: dict[str, set[str]] = {
         "node.retracting",
         "node.signing",
         "node.tallying",
+        "node.watching",
         "node.succession",
         "node.chain",
         "node.observe",
         "node.evaluate",
         "node.foresight",
-        "node.live",
         "node.policies",
         "node.attest",
         "node.gossip",
@@ -227,6 +236,7 @@ NARROW: dict[tuple[str, str], set[str]] = {
         "node.respond.carrier",
         "node.respond.reporter",
         "node.respond.responder",
+        "node.respond.types",
     },
 }
 
