@@ -228,7 +228,7 @@ class Carrier:
 
 
 def _require_follows(proof: HandoverProof, installed: InstalledSet, charge: _Charge) -> None:
-    """Raise `Refused` unless the verifier keeps its set by the header that signed; others take other bytes."""
+    """Raise `Refused` unless the verifier keeps its set by the header that signed."""
     given = keccak256(proof.outgoing[:HEADER_BYTES])
     if given != installed.set_hash:
         charge.found.clear()  # an endpoint may have told of one that never was
