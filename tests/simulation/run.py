@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consensus.alert import Alert, Level
 from consensus.certificate import encode_certificate, meets, verify_certificate
@@ -26,9 +26,10 @@ REAL_CURVE_EVERY = 50
 """Each so many-th seed runs on the real curve."""
 
 CALM_MS = 10_000
-"""From here on nothing is cut and everybody is up; links still lose and repeat."""
+"""From here on nothing is cut or lost and everybody is up; links still repeat and overtake."""
 
 END_MS = 18_000
+"""By when everybody must be level again."""
 
 _SIZES = (4, 4, 5, 5, 6, 7, 7, 7, 8, 10, 10, 13, 20)
 _PROFILES: tuple[Callable[[int], int], ...] = (
@@ -111,6 +112,8 @@ def _run(seed: int, plan: Plan, watcher_type: type[Watcher]) -> Report:
         liars.plot(alert, around=start)
     changed = _plan_crashes(watchers, world, incidents)
 
+    world.run(CALM_MS)
+    world.faults = replace(world.faults, lost=0.0)
     world.run(END_MS)
 
     _check_end(watchers, world, plan.liars)
