@@ -35,9 +35,7 @@ async def respond_and_mine(scene: Heist, certificate: Certificate, *, cap_gwei: 
     return receipts[0]
 
 
-async def test_the_whole_response_is_mined_before_the_attack_in_the_same_block_and_the_attack_reverts() -> (
-    None
-):
+async def test_the_response_is_mined_before_the_attack_in_the_same_block_and_the_attack_reverts() -> None:
     async with heist() as scene:
         attack = await scene.strike(tip_wei=37 * GWEI)
         certificate = await scene.certify(attack)
