@@ -130,6 +130,7 @@ DOORS: dict[str, set[str]] = {
         "node.chain",
         "node.config",
         "node.evaluate",
+        "node.foresight",
         "node.gossip",
         "node.live",
         "node.observe",
@@ -230,6 +231,7 @@ NARROW: dict[tuple[str, str], set[str]] = {
         "node.gossip.room",
         "node.gossip.transport",
     },
+    ("node.operate", "node.foresight"): {"node.foresight.room"},
     ("node.operate", "node.live"): {"node.live.room", "node.live.row"},
     ("node.operate", "node.observe"): {"node.observe.heads"},
     ("node.operate", "node.respond"): {

@@ -135,6 +135,21 @@ def _of_rows(read: Callable[[RowSight], int]) -> Callable[[Snapshot], Samples]:
     return samples
 
 
+def _pending(snapshot: Snapshot) -> Samples:
+    return [
+        ((str(chain_id), outcome), count)
+        for chain_id, each in snapshot.foresight
+        for outcome, count in (
+            ("seen", each.seen),
+            ("run", each.run),
+            ("unknown", each.unknown),
+            ("passed_over", each.passed_over),
+            ("raised", each.raised),
+            ("over_limit", each.over_limit),
+        )
+    ]
+
+
 def _unknowns(snapshot: Snapshot) -> Samples:
     counts: Counter[tuple[str, str]] = Counter()
     for chain_id, room in snapshot.evaluation:
@@ -239,6 +254,41 @@ METRICS: Final = (
         help="Blocks at which rules that take long to read were not judged: those before took too long.",
         labels=_CHAIN,
         read=lambda snapshot: [((str(chain_id),), live.skipped) for chain_id, live in snapshot.live],
+    ),
+    Description(
+        name="pending_transactions_total",
+        kind=Kind.COUNTER,
+        help="Pending transactions that mempools showed, and what came of running them.",
+        labels=("chain_id", "outcome"),
+        read=_pending,
+    ),
+    Description(
+        name="mempools_unread",
+        kind=Kind.GAUGE,
+        help="Endpoints that show no pending transactions now; their mempools are not covered.",
+        labels=_CHAIN,
+        read=lambda snapshot: [
+            ((str(chain_id),), each.unread_mempools) for chain_id, each in snapshot.foresight
+        ],
+    ),
+    Description(
+        name="pending_questions_dropped_total",
+        kind=Kind.COUNTER,
+        help="Members' alerts about pending transactions that could not be looked into.",
+        labels=_CHAIN,
+        read=lambda snapshot: [
+            ((str(chain_id),), each.questions_dropped) for chain_id, each in snapshot.foresight
+        ],
+    ),
+    Description(
+        name="bridge_blocks_waiting",
+        kind=Kind.GAUGE,
+        help="Blocks that wait for the chain of the burns; a number that grows says that it cannot be read.",
+        labels=_CHAIN,
+        read=lambda snapshot: [
+            ((str(chain_id),), sum(bridge.waiting for bridge in live.bridges))
+            for chain_id, live in snapshot.live
+        ],
     ),
     Description(
         name="reorgs_total",

@@ -13,6 +13,7 @@ from consensus.types import Address, ChainId, Epoch, Seconds, Weight
 from node.attest.room import SigningStatistics
 from node.chain.rpc import RpcStatistics
 from node.evaluate.room import RoomStatistics as EvaluationStatistics
+from node.foresight.room import ForesightStatistics
 from node.gossip.forwarding import ForwardingStatistics
 from node.gossip.room import RoomStatistics as GossipStatistics
 from node.gossip.transport import PeerId
@@ -65,7 +66,9 @@ class Snapshot:
     evaluation: tuple[tuple[ChainId, EvaluationStatistics], ...]
     """A chain has a room for rules that are judged at once, and one for those that wait for traces."""
     live: tuple[tuple[ChainId, LiveStatistics], ...]
-    """Of each chain whose rules wait for detections or new contracts."""
+    """Of each chain whose rules wait for detections, new contracts or a bridge."""
+    foresight: tuple[tuple[ChainId, ForesightStatistics], ...] = ()
+    """Of each chain with rules about pending transactions."""
     signing: SigningStatistics
     gossip: GossipStatistics
     forwarding: ForwardingStatistics

@@ -12,6 +12,7 @@ from node.chain.endpoint import EndpointHealth, EndpointStatistics
 from node.chain.rpc import RpcStatistics
 from node.chain.types import BlockRef
 from node.evaluate.room import RoomStatistics as EvaluationStatistics
+from node.foresight.room import ForesightStatistics
 from node.gossip.forwarder import ForwarderStatistics
 from node.gossip.forwarding import ForwardingStatistics
 from node.gossip.room import RoomStatistics as GossipStatistics
@@ -105,6 +106,7 @@ def snapshot(**changes: Any) -> Snapshot:
         ),
         evaluation=((ChainId(1), zeros(EvaluationStatistics, blocks=5)),),
         live=((ChainId(1), LiveStatistics(rows=(row(),), skipped=0)),),
+        foresight=((ChainId(1), zeros(ForesightStatistics)),),
         signing=zeros(SigningStatistics),
         gossip=zeros(GossipStatistics, transport=transport()),
         forwarding=zeros(ForwardingStatistics, forwarder=zeros(ForwarderStatistics)),
