@@ -67,7 +67,7 @@ class LiveSeries(LiveRow[Sample]):
     async def _read(self, ref: BlockRef) -> Sample | Hole:
         try:
             return await read_sample(self._open_view(ref), self._levels.sources)
-        except Unavailable as error:
+        except (Refused, Unavailable) as error:
             return Hole(said=f"block {ref.number} could not be read: {error}")
 
     def _take(self, event: HeadEvent, item: Sample) -> bool | None:

@@ -89,7 +89,8 @@ class Story:
         return ref
 
     def sample(self, ref: BlockRef) -> Sample:
-        values = {name: each for name, each in self.values[ref.hash].items() if each is not None}
+        told = self.values[ref.hash].items()
+        values = {name: each for name, each in told if each is not None and each < 2**512}
         return Sample(
             block_number=ref.number,
             block_hash=ref.hash,
@@ -242,6 +243,7 @@ async def test_a_value_that_nobody_has_is_missing_for_everybody(
     learned = story.learn()
     async with running(story, story.levels(learned)) as room:
         silent = story.extend(volume=None)
+        story.extend(price=2**512)
         loud = story.extend(volume=SURGE)
         await room.settle()
 
