@@ -385,7 +385,11 @@ async def _run_rooms(
                 for chain_id, watch in watches.items()
                 if (found := watch.live_statistics()) is not None
             ),
-            foresight=tuple((chain_id, room.statistics()) for chain_id, room in foresight.items()),
+            foresight=tuple(
+                (chain_id, seen)
+                for chain_id, watch in watches.items()
+                if (seen := watch.foresight_statistics()) is not None
+            ),
             signing=signing.statistics(),
             gossip=gossiped,
             forwarding=forwarding.statistics(),

@@ -25,7 +25,7 @@ from node.evaluate.policy import Policy
 from node.evaluate.room import EvaluationRoom, RoomStatistics
 from node.foresight.evidence import EvidenceDesk
 from node.foresight.eyes import Eyes
-from node.foresight.room import ForesightRoom
+from node.foresight.room import ForesightRoom, ForesightStatistics
 from node.live.room import LiveRoom, LiveStatistics
 from node.live.row import JudgedBlock
 from node.observe.view import BlockView
@@ -92,6 +92,10 @@ class ChainWatch:
     def statistics(self) -> tuple[RoomStatistics, RoomStatistics]:
         """Of the rules that are judged at once, and of those that wait."""
         return self._prompt.statistics(), self._late.statistics()
+
+    def foresight_statistics(self) -> ForesightStatistics | None:
+        """What came of pending transactions; None where no rule is about them."""
+        return None if self._foresight is None else self._foresight.statistics()
 
     def live_statistics(self) -> LiveStatistics | None:
         """Of what the others wait for; None where none does."""
