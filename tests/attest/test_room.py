@@ -394,6 +394,7 @@ async def test_what_was_heard_while_the_key_was_away_is_looked_at_before_anythin
     door.is_away = False
     alerts_in, alerts = trio.open_memory_channel[Alert](1)
     alerts_in.send_nowait(make_alert(slot=make_slot(anchor_number=4_201)))
+    await alerts_in.aclose()
 
     with pytest.raises(Refused, match="signed_elsewhere"):
         await room.run(alerts, ())
