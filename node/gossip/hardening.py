@@ -57,7 +57,7 @@ MAX_STREAMS_PER_PEER = 32
 MAX_HANDSHAKES_PER_ADDRESS = 16
 MAX_HANDSHAKES = 64
 """Of all addresses together; each is 10 ms of work that a stranger can ask for."""
-CONNECTIONS = Rate(messages_per_second=2, message_burst=64, bytes_per_second=0, byte_burst=0)
+CONNECTIONS = Rate(messages_per_second=4, message_burst=256, bytes_per_second=0, byte_burst=0)
 """Connections that one address may open, before any cryptography; a fleet behind one fits into its burst."""
 MAX_ADDRESSES_REMEMBERED = 4_096
 HANDSHAKE_SECONDS = 5.0
