@@ -156,13 +156,18 @@ class Field:
         return False
 
     async def rearm(self) -> None:
-        """The owner lifts the pause, so that the wire can be tripped again."""
+        """The owner lifts the pause, so that the wire can be tripped again.
+
+        And again, where an attack from before is answered only now: then the guardian pauses once more.
+        """
         home, protocols = self.network.ground.home, self.network.protocols
-        while await self.is_paused():
-            await self._mined(await protocols.lift())
-        while (await home.read("IGuardian", protocols.guardian, "state", PAUSE))[0]:
-            await trio.sleep(LOOK_SECONDS)  # a reorg may leave the state of before for a block
-        await protocols.wait_rearmed()
+        while True:
+            if await self.is_paused():
+                await self._mined(await protocols.lift())
+            until, _, observed_after, *_ = await home.read("IGuardian", protocols.guardian, "state", PAUSE)
+            if until == 0 and await home.timestamp() >= observed_after:
+                return
+            await trio.sleep(LOOK_SECONDS)
 
     async def remember_acts(self) -> None:
         """Read the guardian's events now: a reorg may take them from the chain, not from the record."""
