@@ -28,8 +28,9 @@ REAL_CURVE_EVERY = 50
 CALM_MS = 10_000
 """From here on nothing is cut or lost and everybody is up; links still repeat and overtake."""
 
-END_MS = 18_000
-"""By when everybody must be level again."""
+END_MS = 22_000
+"""By when everybody must be level again: who lost an answer asks the same peer again after eight seconds, at
+its next round of comparing."""
 
 _SIZES = (4, 4, 5, 5, 6, 7, 7, 7, 8, 10, 10, 13, 20)
 _PROFILES: tuple[Callable[[int], int], ...] = (
