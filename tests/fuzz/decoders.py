@@ -20,6 +20,7 @@ from consensus import (
     ecdsa,
     operators,
     partial,
+    pending_evidence,
     reconciliation,
     retraction,
     succession,
@@ -221,6 +222,16 @@ def _gossip() -> Iterable[Decoder]:
         decode=retraction.decode_retraction,
         encode=retraction.encode_retraction,
         seeds=(retraction.encode_retraction(gone),),
+    )
+    yield Decoder(
+        name="pending evidence",
+        covers=("consensus.pending_evidence.decode_pending_evidence",),
+        decode=pending_evidence.decode_pending_evidence,
+        encode=pending_evidence.encode_pending_evidence,
+        seeds=tuple(
+            pending_evidence.encode_pending_evidence(each)
+            for each in (pending_evidence.Wanted(b"\x11" * 32), pending_evidence.Given(b"\x02\xc0"))
+        ),
     )
     told = addresses.announce(
         addresses.Identity(b"\x07" * 32), NETWORK_ID, sequence=3, addresses=("/ip4/127.0.0.1/tcp/4001",)
