@@ -68,6 +68,10 @@ class ForesightStatistics:
     questions: int
     questions_dropped: int
     unread_mempools: int
+    unfounded: int
+    """Announcements over websockets that led to no transaction; the polls beneath tell of them."""
+    reconnects: int
+    """Times that a mempool's websocket broke."""
 
 
 class ForesightRoom:
@@ -121,6 +125,8 @@ class ForesightRoom:
             questions=counts["questions"],
             questions_dropped=counts["dropped"],
             unread_mempools=len(self._unread),
+            unfounded=sum(each.unfounded for each in self._eyes.mempools),
+            reconnects=sum(each.reconnects for each in self._eyes.mempools),
         )
 
     def judges(self, question: Question) -> bool:
@@ -150,6 +156,8 @@ class ForesightRoom:
         """Follow, run and answer until cancelled."""
         async with trio.open_nursery() as nursery:
             for place, mempool in enumerate(self._eyes.mempools):
+                nursery.start_soon(mempool.listen)
+                nursery.start_soon(self._hear, mempool)
                 nursery.start_soon(self._follow, place, mempool)
             nursery.start_soon(self._run_all)
             for _ in range(ANSWERERS):
@@ -175,11 +183,21 @@ class ForesightRoom:
             else:
                 pause_seconds = self._poll_seconds
                 self._unread.discard(place)
-                self._counts["seen"] += len(found)
-                self._pool.add(found)
-                if found:
-                    self._awake.set()
+                self._take_in(found)
             await trio.sleep(pause_seconds)
+
+    async def _hear(self, mempool: MempoolFollower) -> None:
+        """What is announced, at once. What cannot be read is left to `_follow`."""
+        while True:
+            heard = await mempool.hear_signed()
+            if heard is not None:
+                self._take_in((heard,))
+
+    def _take_in(self, found: Sequence[SignedTransaction]) -> None:
+        self._counts["seen"] += len(found)
+        self._pool.add(found)
+        if found:
+            self._awake.set()
 
     async def _run_all(self) -> None:
         while True:

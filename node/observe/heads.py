@@ -11,16 +11,13 @@ What a websocket says only wakes the loop: no block gets out that the reader did
 
 from __future__ import annotations
 
-import logging
-import ssl
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from typing import Any
 
-import msgspec
 import trio
-import trio_websocket
 
 from consensus.errors import Unavailable
 from consensus.types import BlockHash, BlockNumber
@@ -29,37 +26,13 @@ from node.chain.reader import ChainReader
 from node.chain.types import BlockRef, Endpoint
 from node.observe.ancestry import Ancestry
 from node.observe.orphans import Orphans
+from node.observe.subscription import MAX_FRUITLESS, Topic, listen
 
 MAX_BRANCH = (
     256  # blocks of the branch that are kept: the deepest reorg that is followed, the longest catch-up
 )
 LONGEST_STRIDE = 16  # blocks asked for at once while catching up
 FIRST_RETRY_SECONDS = 0.02  # after a wake-up whose block too few endpoints have yet
-FIRST_RECONNECT_SECONDS = 0.2
-LONGEST_RECONNECT_SECONDS = 10.0
-CONNECT_SECONDS = 10.0
-SILENCE_SECONDS = 120.0  # no head for so long: the connection may be half open
-MAX_FRUITLESS = 16  # announcements in a row that led to no head, until only the poll interval counts
-MAX_WEBSOCKET_BYTES = 256 * 1024  # a header is below 2 KiB
-_WEBSOCKET_ERRORS = (trio_websocket.HandshakeError, trio_websocket.ConnectionClosed, OSError, ssl.SSLError)
-
-
-class _Result(msgspec.Struct):
-    hash: str
-
-
-class _Params(msgspec.Struct):
-    result: _Result
-
-
-class _Announcement(msgspec.Struct):
-    params: _Params | None = None
-
-
-_ANNOUNCEMENT = msgspec.json.Decoder(_Announcement)
-_SUBSCRIBE = msgspec.json.encode(
-    {"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]}
-).decode()
 
 
 class HeadKind(StrEnum):
@@ -160,12 +133,13 @@ class HeadFollower:
 
         `start` is the last block that was dealt with: what came after it is emitted.
         """
-        logging.getLogger("trio-websocket").setLevel(logging.WARNING)  # it logs paths, which may hold keys
         if start is not None:
             self.begin_after(start)
         async with trio.open_nursery() as nursery:
             for endpoint in self._websockets:
-                nursery.start_soon(self._listen, endpoint)
+                nursery.start_soon(
+                    partial(listen, endpoint, Topic.HEADS, hear=self._hear, broke=self._look_after_break)
+                )
             await self._loop(send)
 
     def begin_after(self, start: BlockRef) -> None:
@@ -306,46 +280,22 @@ class HeadFollower:
     def _is_on_branch(self, block_hash: BlockHash) -> bool:
         return any(known.hash == block_hash for known in reversed(self._branch))
 
-    async def _listen(self, endpoint: Endpoint) -> None:
-        """Let one websocket wake the loop; connect again, with growing pauses, whenever it breaks."""
-        assert endpoint.ws is not None
-        pause_seconds = FIRST_RECONNECT_SECONDS
-        while True:
-            heard = self._announcements
-            with suppress(*_WEBSOCKET_ERRORS):
-                async with trio_websocket.open_websocket_url(
-                    endpoint.ws, max_message_size=MAX_WEBSOCKET_BYTES, connect_timeout=CONNECT_SECONDS
-                ) as websocket:
-                    await self._hear(websocket)
-            self._reconnects += 1
-            self._awake.set()  # a head may have come while nobody listened
-            if self._announcements > heard:
-                pause_seconds = FIRST_RECONNECT_SECONDS
-            await trio.sleep(pause_seconds)
-            pause_seconds = min(2 * pause_seconds, LONGEST_RECONNECT_SECONDS)
+    def _look_after_break(self) -> None:
+        self._reconnects += 1
+        self._awake.set()  # a head may have come while nobody listened
 
-    async def _hear(self, websocket: trio_websocket.WebSocketConnection) -> None:
-        """Until it breaks, or has said nothing for so long that it may be half open."""
-        await websocket.send_message(_SUBSCRIBE)
-        while True:
-            with trio.move_on_after(SILENCE_SECONDS) as silence:
-                self._hear_one(await websocket.get_message())
-            if silence.cancelled_caught:
-                return
-
-    def _hear_one(self, message: str | bytes) -> None:
+    def _hear(self, header: Any) -> bool:
+        """A websocket announces this head; gives whether it is new to us."""
         try:
-            announcement = _ANNOUNCEMENT.decode(message)
-            announced = (
-                BlockHash(octets(announcement.params.result.hash, 32)) if announcement.params else None
-            )
-        except (msgspec.MsgspecError, ValueError):
-            announced = None
-        if announced is None or announced == self._announced or self._is_on_branch(announced):
-            return
+            announced = BlockHash(octets(header["hash"], 32))
+        except (KeyError, TypeError, ValueError):
+            return False
+        if announced == self._announced or self._is_on_branch(announced):
+            return False
         self._announcements += 1
         if self._fruitless < MAX_FRUITLESS:
             self._fruitless += 1
             self._announced = announced
             self._retry_seconds = FIRST_RETRY_SECONDS
             self._awake.set()
+        return True

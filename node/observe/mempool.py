@@ -1,5 +1,9 @@
-"""Pending transactions as an endpoint tells them: polled, each told once, malformed ones counted.
+"""Pending transactions as an endpoint tells them: heard and polled, each told once, malformed ones counted.
 
+    eth_subscribe ─► hashes that wait ─► hear_signed, at once ─┐
+    filter        ─► poll, poll_signed, each interval ─────────┴─► each transaction once
+
+A websocket that breaks, says nothing or names what is not there costs nothing but time: the poll tells all.
 Nobody agrees on a mempool: one endpoint's word is all there is. So nothing is signed on that word: `poll`
 gives what is told, for looking on; `poll_signed` builds each transaction's own bytes from it, whose hash and
 sender are then computed and not believed. A private transaction is in none; it is seen in its block.
@@ -7,8 +11,11 @@ sender are then computed and not believed. A private transaction is in none; it 
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from functools import partial
 from typing import Any, Final
+
+import trio
 
 from consensus.errors import Reason, Refused, Unavailable
 from node.chain.parse import octets, quantity
@@ -16,6 +23,7 @@ from node.chain.request import Json
 from node.chain.rpc import RpcFaulted, RpcPool
 from node.chain.signed import SignedTransaction, encode_signed, parse_signed
 from node.chain.types import BlockRef
+from node.observe.subscription import MAX_FRUITLESS, Topic, listen
 from node.pending import PendingTransaction
 from node.trace import Account
 
@@ -23,10 +31,13 @@ MAX_REMEMBERED: Final = 65_536
 """Hashes that are known, so that none is told twice; the oldest leave."""
 MAX_POLLED: Final = 512
 """New transactions that are fetched at one poll; the others are counted as passed over."""
+MAX_ANNOUNCED: Final = 512
+"""Announced hashes that wait to be fetched; the poll tells the others."""
 
 
 class MempoolFollower:
-    """Polls a filter of pending transactions, which every client has, and sets it anew when it is gone.
+    """Polls a filter of pending transactions, which every client has, and sets it anew when it is gone; hears
+    of them at once where the endpoint has a websocket (`listen`, `hear_signed`).
 
     The pool is of one endpoint: a filter is known to the one that made it.
     """
@@ -41,19 +52,83 @@ class MempoolFollower:
         """Transactions beyond what one poll takes."""
         self.unread = 0
         """Signed transactions of types that are not run."""
+        self.unfounded = 0
+        """Announcements that named no transaction: malformed, or the endpoint gives none of that hash."""
+        self.reconnects = 0
+        """Times that a websocket broke, or could not be opened."""
+        self._announced: deque[str] = deque()
+        self._heard = trio.Event()
+        self._fruitless = 0
+
+    async def listen(self) -> None:
+        """Hear what the endpoint's websocket announces, until cancelled; returns where it has none."""
+        async with trio.open_nursery() as nursery:
+            for endpoint in self._pool.websockets:
+                nursery.start_soon(
+                    partial(listen, endpoint, Topic.PENDING, hear=self._hear, broke=self._count_break)
+                )
+
+    async def hear_signed(self) -> SignedTransaction | None:
+        """Waits for one announcement, and gives its transaction; None: there is nothing new in it.
+
+        `listen` must run beside it.
+        """
+        while not self._announced:
+            self._heard = trio.Event()
+            await self._heard.wait()
+        transaction_hash = self._announced.popleft()
+        if transaction_hash in self._known:
+            return None
+        try:
+            answer = await self._pool.call("eth_getTransactionByHash", (transaction_hash,))
+        except Unavailable:  # the poll says why
+            answer = None
+        if transaction_hash in self._known:  # the poll was faster
+            return None
+        if answer is None:  # not remembered: the endpoint may have it when the poll names it
+            self._count_unfounded()
+            return None
+        self._remember(transaction_hash)
+        self._fruitless = 0
+        return self._parse_signed(answer)
+
+    def _hear(self, announced: Any) -> bool:
+        try:
+            transaction_hash = f"0x{octets(announced, 32).hex()}"
+        except ValueError:
+            self._count_unfounded()
+            return False
+        if (
+            transaction_hash in self._known
+            or self._fruitless >= MAX_FRUITLESS
+            or len(self._announced) >= MAX_ANNOUNCED
+        ):
+            return False
+        self._announced.append(transaction_hash)
+        self._heard.set()
+        return True
+
+    def _count_unfounded(self) -> None:
+        self.unfounded += 1
+        self._fruitless += 1
+
+    def _count_break(self) -> None:
+        self.reconnects += 1
 
     async def poll_signed(self) -> tuple[SignedTransaction, ...]:
         """What is new, by its signed bytes. Raises `Unavailable` as `poll` does."""
-        found = []
-        for answer in await self._poll_answers():
-            try:
-                found.append(parse_signed(encode_signed(answer)))
-            except Refused as refused:
-                if refused.reason is Reason.PENDING_UNREAD:
-                    self.unread += 1
-                else:
-                    self.refused += 1
-        return tuple(found)
+        found = (self._parse_signed(answer) for answer in await self._poll_answers())
+        return tuple(each for each in found if each is not None)
+
+    def _parse_signed(self, answer: Json) -> SignedTransaction | None:
+        try:
+            return parse_signed(encode_signed(answer))
+        except Refused as refused:
+            if refused.reason is Reason.PENDING_UNREAD:
+                self.unread += 1
+            else:
+                self.refused += 1
+            return None
 
     async def poll(self) -> tuple[PendingTransaction, ...]:
         """What is new. Raises `Unavailable` where the endpoint has no answer, or no such filter."""
@@ -84,6 +159,7 @@ class MempoolFollower:
             self._remember(transaction_hash)
             answer = await self._pool.call("eth_getTransactionByHash", (transaction_hash,))
             if answer is not None:  # else mined, or dropped
+                self._fruitless = 0  # there is something to announce: its websocket is heard again
                 answers.append(answer)
         return answers
 

@@ -272,6 +272,20 @@ METRICS: Final = (
         ],
     ),
     Description(
+        name="mempool_announcements_unfounded_total",
+        kind=Kind.COUNTER,
+        help="Announcements over websockets that led to no transaction; polls tell of those that there are.",
+        labels=_CHAIN,
+        read=lambda snapshot: [((str(chain_id),), each.unfounded) for chain_id, each in snapshot.foresight],
+    ),
+    Description(
+        name="mempool_reconnects_total",
+        kind=Kind.COUNTER,
+        help="Times that a websocket which announces pending transactions broke, or could not be opened.",
+        labels=_CHAIN,
+        read=lambda snapshot: [((str(chain_id),), each.reconnects) for chain_id, each in snapshot.foresight],
+    ),
+    Description(
         name="pending_questions_dropped_total",
         kind=Kind.COUNTER,
         help="Members' alerts about pending transactions that could not be looked into.",

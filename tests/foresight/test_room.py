@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from eth_account import Account as Signer
 
 from consensus.alert import Alert, compute_rule_id
@@ -129,10 +130,17 @@ class Stage:
 
 
 async def open_watcher(
-    stack: Any, nursery: trio.Nursery, stage: Stage, name: str, *, has_mempool: bool
+    stack: Any,
+    nursery: trio.Nursery,
+    stage: Stage,
+    name: str,
+    *,
+    has_mempool: bool,
+    poll_seconds: float,
+    ws: str | None,
 ) -> Watcher:
     alerts_in, alerts = trio.open_memory_channel[Alert](64)
-    endpoint = Endpoint(name="anvil", http=stage.anvil.http)
+    endpoint = Endpoint(name="anvil", http=stage.anvil.http, ws=ws)
     eyes = await stack.enter_async_context(
         open_eyes(
             stage.pool, (endpoint,) if has_mempool else (), stage.policy.pending_rules, timeout_seconds=10
@@ -158,7 +166,7 @@ async def open_watcher(
         outlet=Outlet(membership=lambda: membership, alerts=alerts_in),
         desk=desk,
         answered=answered.append,
-        poll_seconds=0.02,
+        poll_seconds=poll_seconds,
     )
     nursery.start_soon(room.run)
     stage.watchers[name] = Watcher(room, desk, alerts, answered)
@@ -166,7 +174,9 @@ async def open_watcher(
 
 
 @asynccontextmanager
-async def staged(*, blind: bool = False) -> AsyncIterator[Stage]:
+async def staged(
+    *, blind: bool = False, poll_seconds: float = 0.02, is_subscribed: bool = False
+) -> AsyncIterator[Stage]:
     """`ada` sees the mempool; `bob` sees none."""
     async with AsyncExitStack() as stack:
         anvil = await stack.enter_async_context(running_anvil(mining=Mining.WHEN_TOLD))
@@ -178,8 +188,16 @@ async def staged(*, blind: bool = False) -> AsyncIterator[Stage]:
         for key in KEYS:
             await stage.deployer.fund(address_from_hex(Signer.from_key(key).address), 10 * ETHER)
         nursery = await stack.enter_async_context(trio.open_nursery())
-        await open_watcher(stack, nursery, stage, "ada", has_mempool=not blind)
-        await open_watcher(stack, nursery, stage, "bob", has_mempool=False)
+        for name, has_mempool in (("ada", not blind), ("bob", False)):
+            await open_watcher(
+                stack,
+                nursery,
+                stage,
+                name,
+                has_mempool=has_mempool,
+                poll_seconds=poll_seconds,
+                ws=anvil.ws if is_subscribed else None,
+            )
         yield stage
         nursery.cancel_scope.cancel()
 
@@ -188,6 +206,21 @@ async def until(condition: Any) -> None:
     with trio.fail_after(PATIENCE_SECONDS):
         while not condition():  # noqa: ASYNC110 - it looks at what the rooms count
             await trio.sleep(0.005)
+
+
+async def test_a_websocket_tells_of_an_exploit_long_before_the_poll() -> None:
+    async with staged(poll_seconds=3_600, is_subscribed=True) as stage:
+        ada = stage.watchers["ada"]
+        ada.room.head(await stage.put(PAY_ALL))
+        sent = 0
+        while not ada.room.statistics().seen:  # the first may come before the subscription stands
+            await stage.send(nonce=sent)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            sent += 1
+
+        alert = await ada.next_alert()
+
+        assert any(alert.slot.subject)
 
 
 async def test_an_exploit_is_foreseen_and_a_member_without_it_signs_the_very_same_alert() -> None:

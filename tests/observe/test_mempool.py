@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consensus.errors import Reason, Refused, Unavailable
 from node.chain.reader import ChainReader
-from node.chain.rpc import RpcPool
+from node.chain.rpc import RpcPool, open_pool
+from node.chain.signed import SignedTransaction
+from node.chain.types import Endpoint
 from node.devnet.anvil import Mining, running_anvil
 from node.observe import mempool
 from node.observe.mempool import MempoolFollower, parse_pending, read_transactions
-from tests.chain.doubles import EndpointDouble, doubles, pool_of
+from node.observe.subscription import MAX_FRUITLESS
+from tests.chain.doubles import EndpointDouble, WebsocketDouble, doubles, pool_of, websocket_double
 
 TARGET = "0x" + "c1" * 20
+PATIENCE_SECONDS = 20.0
 
 
 class Pool:
-    def __init__(self, pool: RpcPool, endpoint: EndpointDouble, sender: str) -> None:
-        self.pool, self.endpoint, self.sender = pool, endpoint, sender
+    def __init__(self, pool: RpcPool, endpoint: EndpointDouble, sender: str, ws: str) -> None:
+        self.pool, self.endpoint, self.sender, self.ws = pool, endpoint, sender, ws
 
     async def submit(self, value: int) -> str:
         call = {"from": self.sender, "to": TARGET, "value": hex(value), "data": "0x1234", "gas": "0x186a0"}
@@ -39,7 +46,7 @@ async def pool() -> AsyncIterator[Pool]:
     ):
         accounts = await opened.call("eth_accounts")
         assert isinstance(accounts, list)
-        yield Pool(opened, ada, str(accounts[0]))
+        yield Pool(opened, ada, str(accounts[0]), anvil.ws)
 
 
 async def test_each_pending_transaction_is_told_once(pool: Pool) -> None:
@@ -256,3 +263,141 @@ def _about_transactions(changes: dict[str, str]) -> Any:
         return response | {"result": response["result"] | changes}
 
     return lie
+
+
+# --- announced over a websocket
+
+
+@asynccontextmanager
+async def listening(pool: Pool, ws: str) -> AsyncIterator[MempoolFollower]:
+    """A follower that hears this websocket, and asks the endpoint that the test may make lie."""
+    endpoint = Endpoint(name="ada", http=pool.endpoint.endpoint.http, ws=ws)
+    async with (
+        open_pool(pool.pool.chain_id, (endpoint,), agreement=1, timeout_seconds=10) as opened,
+        trio.open_nursery() as nursery,
+    ):
+        follower = MempoolFollower(opened)
+        nursery.start_soon(follower.listen)
+        yield follower
+        nursery.cancel_scope.cancel()
+
+
+async def hear(follower: MempoolFollower) -> SignedTransaction | None:
+    with trio.fail_after(PATIENCE_SECONDS):
+        return await follower.hear_signed()
+
+
+def pending(transaction_hash: str) -> str:
+    return f'{{"params":{{"result":"{transaction_hash}"}}}}'
+
+
+async def test_an_announced_transaction_is_told_without_a_poll_and_not_again_by_one(pool: Pool) -> None:
+    async with listening(pool, pool.ws) as follower:
+        await follower.poll_signed()
+        sent: list[str] = []
+        with trio.fail_after(PATIENCE_SECONDS):
+            while not follower._announced:  # the first may come before the subscription stands
+                sent.append(await pool.submit(len(sent)))
+                await trio.testing.wait_all_tasks_blocked(0.01)
+
+        signed = await hear(follower)
+
+        assert signed is not None
+        told = f"0x{signed.hash.hex()}"
+        assert told in sent
+        polled = [f"0x{each.hash.hex()}" for each in await follower.poll_signed()]
+        assert sorted([told, *polled]) == sorted(sent)
+
+
+async def test_what_the_poll_told_is_not_told_again_when_it_is_announced(pool: Pool) -> None:
+    async with websocket_double() as double, listening(pool, double.url) as follower:
+        await double.wait_subscribed(1)
+        await follower.poll_signed()
+        transaction_hash = await pool.submit(1)
+        await double.say(pending(transaction_hash))
+        with trio.fail_after(PATIENCE_SECONDS):
+            while not follower._announced:
+                await trio.lowlevel.checkpoint()
+        assert len(await follower.poll_signed()) == 1
+        asked = pool.endpoint.asked["eth_getTransactionByHash"]
+
+        assert await hear(follower) is None
+        assert pool.endpoint.asked["eth_getTransactionByHash"] == asked
+        assert follower.unfounded == 0
+
+
+async def test_a_websocket_that_breaks_is_counted_while_the_poll_goes_on(pool: Pool) -> None:
+    async with websocket_double() as double, listening(pool, double.url) as follower:
+        await double.wait_subscribed(1)
+        await follower.poll_signed()
+        await double.drop()
+        transaction_hash = await pool.submit(1)
+
+        assert [f"0x{each.hash.hex()}" for each in await follower.poll_signed()] == [transaction_hash]
+        await wait_subscribed(double, 2)
+        assert follower.reconnects == 1
+        transaction_hash = await pool.submit(2)
+        await double.say(pending(transaction_hash))
+        signed = await hear(follower)
+        assert signed is not None
+        assert f"0x{signed.hash.hex()}" == transaction_hash
+
+
+async def test_a_websocket_that_invents_is_not_heard_until_there_is_something_to_announce(pool: Pool) -> None:
+    async with websocket_double() as double, listening(pool, double.url) as follower:
+        await double.wait_subscribed(1)
+        await follower.poll_signed()
+        for message in ("", "{", "[]", '{"params":null}'):  # nothing is announced
+            await double.say(message)
+        for message in (pending("0x66"), '{"params":{"result":{"hash":"0x66"}}}', '{"params":{"result":7}}'):
+            await double.say(message)
+        for number in range(MAX_FRUITLESS + 20):
+            await double.say(pending(f"0x{number:064x}"))
+        with trio.fail_after(PATIENCE_SECONDS):
+            while follower._fruitless < MAX_FRUITLESS:
+                await follower.hear_signed()
+        while follower._announced:  # what waited when the last one was counted
+            await hear(follower)
+        asked = pool.endpoint.asked["eth_getTransactionByHash"]
+        await double.say(pending(f"0x{99:064x}"))
+        await trio.testing.wait_all_tasks_blocked(0.05)
+
+        assert not follower._announced
+        assert pool.endpoint.asked["eth_getTransactionByHash"] == asked
+        assert MAX_FRUITLESS <= follower.unfounded <= MAX_FRUITLESS + 23
+        await pool.submit(1)
+        assert len(await follower.poll_signed()) == 1
+        transaction_hash = await pool.submit(2)
+        await double.say(pending(transaction_hash))
+        assert await hear(follower) is not None
+
+
+async def test_announcing_a_transaction_too_early_does_not_hide_it(pool: Pool) -> None:
+    async with websocket_double() as double, listening(pool, double.url) as follower:
+        await double.wait_subscribed(1)
+        await follower.poll_signed()
+        transaction_hash = await pool.submit(1)
+        honest = pool.endpoint.lie
+        pool.endpoint.lie = lambda method, params, response: response | {"result": None}
+        await double.say(pending(transaction_hash))
+        assert await hear(follower) is None
+        pool.endpoint.lie = honest
+
+        assert [f"0x{each.hash.hex()}" for each in await follower.poll_signed()] == [transaction_hash]
+        assert follower.unfounded == 1
+
+
+async def test_a_flood_of_announcements_is_cut(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "MAX_ANNOUNCED", 2)
+    async with websocket_double() as double, listening(pool, double.url) as follower:
+        await double.wait_subscribed(1)
+        for number in range(9):
+            await double.say(pending(f"0x{number:064x}"))
+        await trio.testing.wait_all_tasks_blocked(0.05)
+
+        assert len(follower._announced) == 2
+
+
+async def wait_subscribed(double: WebsocketDouble, times: int) -> None:
+    with trio.fail_after(PATIENCE_SECONDS):
+        await double.wait_subscribed(times)
