@@ -231,45 +231,79 @@ def verify_aggregate(
 def verify_batch(
     digest: Digest, purpose: Purpose, signed: Sequence[tuple[PublicKey, Signature]]
 ) -> tuple[int, ...]:
-    """The positions of bad signatures among many over one digest, ascending; empty when all are good.
+    """The positions of bad signatures among many over one digest, ascending; empty when all are good."""
+    return verify_batches(purpose, [(digest, signed)])[0]
 
-    One pairing check of e(sum c_i sigma_i, -G2) * e(H, sum c_i pk_i), then bisection where it fails. Without
-    the random c_i two bad signatures could cancel each other. They are hashed from every key and signature:
-    no signer can know them before its own signature is fixed (Fiat-Shamir).
+
+def verify_batches(
+    purpose: Purpose, batches: Sequence[tuple[Digest, Sequence[tuple[PublicKey, Signature]]]]
+) -> tuple[tuple[int, ...], ...]:
+    """For each digest with its signatures, the positions of the bad ones, ascending.
+
+    One pairing check over all: e(sum c_i sigma_i, -G2) * prod_d e(H_d, sum c_i pk_i), a Miller loop a digest
+    and one final exponentiation. Where it fails, the same for each digest, then bisection. Without the random
+    c_i two bad signatures could cancel each other. They are hashed from every digest, key and signature: no
+    signer can know them before its own signature is fixed (Fiat-Shamir).
     """
-    _require_elements("signatures", signed)
-    keys = [public_key._point for public_key, _ in signed]
-    signatures = [signature._point for _, signature in signed]
-    coefficients = _batch_coefficients(digest, purpose, signed)
-    message = _hash_to_g1(purpose, digest)
+    for _, signed in batches:
+        _require_elements("signatures", signed)
+    if len(batches) == 1 and len(batches[0][1]) == 1:  # one key needs no coefficient
+        ((digest, ((public_key, signature),)),) = batches
+        return (() if verify(public_key, purpose, digest, signature) else (0,),)
+    coefficients = iter(_batch_coefficients(purpose, batches))
+    sums = [
+        _BatchSum(_hash_to_g1(purpose, digest), signed, [next(coefficients) for _ in signed])
+        for digest, signed in batches
+    ]
+    if len(sums) > 1 and GT.pairing_check(
+        [sum((each.signature for each in sums[1:]), sums[0].signature), *(each.message for each in sums)],
+        [_MINUS_G2, *(each.key for each in sums)],
+    ):
+        return ((),) * len(sums)
+    return tuple(each.find_bad() for each in sums)
 
-    def sum_up(start: int, stop: int) -> tuple[G2Point, G1Point]:
+
+class _BatchSum:
+    """Signatures over one digest, weighed and summed up."""
+
+    def __init__(
+        self, message: G1Point, signed: Sequence[tuple[PublicKey, Signature]], coefficients: list[Scalar]
+    ) -> None:
+        self.message = message
+        self._keys = [public_key._point for public_key, _ in signed]
+        self._signatures = [signature._point for _, signature in signed]
+        self._coefficients = coefficients
+        self.key, self.signature = self._sum_up(0, len(signed))
+
+    def find_bad(self) -> tuple[int, ...]:
+        """The positions of the bad ones, ascending."""
+        if _is_signed(self.key, self.signature, self.message):
+            return ()
+        return tuple(self._bisect(0, len(self._keys), self.key, self.signature))
+
+    def _sum_up(self, start: int, stop: int) -> tuple[G2Point, G1Point]:
         if stop - start == 1:
-            return keys[start] * coefficients[start], signatures[start] * coefficients[start]
-        factors = coefficients[start:stop]
+            factor = self._coefficients[start]
+            return self._keys[start] * factor, self._signatures[start] * factor
+        factors = self._coefficients[start:stop]
         return (
-            G2Point.multiexp_unchecked(keys[start:stop], factors),
-            G1Point.multiexp_unchecked(signatures[start:stop], factors),
+            G2Point.multiexp_unchecked(self._keys[start:stop], factors),
+            G1Point.multiexp_unchecked(self._signatures[start:stop], factors),
         )
 
-    def find_bad(start: int, stop: int, key: G2Point, signature: G1Point) -> list[int]:
+    def _bisect(self, start: int, stop: int, key: G2Point, signature: G1Point) -> list[int]:
         """The bad ones among these, whose sums are known not to fit."""
         if stop - start == 1:
             return [start]
         middle = (start + stop) // 2
-        left_key, left = sum_up(start, middle)
+        left_key, left = self._sum_up(start, middle)
         right_key, right = key - left_key, signature - left  # which costs nothing beside summing up again
-        if _is_signed(left_key, left, message):
-            return find_bad(middle, stop, right_key, right)  # the whole does not fit: it is the right
-        bad = find_bad(start, middle, left_key, left)
-        if not _is_signed(right_key, right, message):
-            bad += find_bad(middle, stop, right_key, right)
+        if _is_signed(left_key, left, self.message):
+            return self._bisect(middle, stop, right_key, right)  # the whole does not fit: it is the right
+        bad = self._bisect(start, middle, left_key, left)
+        if not _is_signed(right_key, right, self.message):
+            bad += self._bisect(middle, stop, right_key, right)
         return bad
-
-    if len(signed) == 1:  # one key needs no coefficient
-        return () if _is_signed(keys[0], signatures[0], message) else (0,)
-    key, signature = sum_up(0, len(signed))
-    return () if _is_signed(key, signature, message) else tuple(find_bad(0, len(signed), key, signature))
 
 
 def hash_to_curve(message: bytes, tag: bytes) -> bytes:
@@ -288,13 +322,16 @@ def _is_signed(key: G2Point, signature: G1Point, message: G1Point) -> bool:
 
 
 def _batch_coefficients(
-    digest: Digest, purpose: Purpose, signed: Sequence[tuple[PublicKey, Signature]]
+    purpose: Purpose, batches: Sequence[tuple[Digest, Sequence[tuple[PublicKey, Signature]]]]
 ) -> list[Scalar]:
-    transcript = hashlib.sha256(_BATCH_DOMAIN + purpose.value + digest)
-    for public_key, signature in signed:
-        transcript.update(public_key.raw + signature.compressed)
+    transcript = hashlib.sha256(_BATCH_DOMAIN + purpose.value)
+    for digest, signed in batches:
+        transcript.update(digest + len(signed).to_bytes(4, "big"))
+        for public_key, signature in signed:
+            transcript.update(public_key.raw + signature.compressed)
     seed = transcript.digest()
-    blocks = (hashlib.sha256(seed + position.to_bytes(8, "big")).digest() for position in range(len(signed)))
+    count = sum(len(signed) for _, signed in batches)
+    blocks = (hashlib.sha256(seed + position.to_bytes(8, "big")).digest() for position in range(count))
     return [Scalar(int.from_bytes(block[:_COEFFICIENT_BYTES], "big")) for block in blocks]
 
 

@@ -1,7 +1,7 @@
 """Attestations and partial certificates in; growing certificates and evidence of equivocation out.
 
 A pure state machine: time comes in as a value, nothing waits. Cheap checks stand before any pairing,
-signatures over one digest are checked together, and every map is bounded, by quotas per operator so that one
+all signatures of one call are checked together, and every map is bounded, by quotas per operator so that one
 member that floods takes only its own room. Who sent an attestation is gossip's to know; to charge it, read
 `refused`.
 
@@ -15,12 +15,12 @@ most together with the single signatures.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from consensus.alert import MAX_TTL_SECONDS, Alert, Level
 from consensus.attestation import Attestation
-from consensus.bls import Purpose, Signature, aggregate_signatures, verify_batch
+from consensus.bls import PublicKey, Purpose, Signature, aggregate_signatures, verify_batches
 from consensus.certificate import Certificate, certify, compute_levels
 from consensus.cover import choose_disjoint
 from consensus.equivocation import EquivocationEvidence, compute_evidence
@@ -56,6 +56,8 @@ MAX_SECONDS_AHEAD = MAX_TTL_SECONDS
 
 _SlotKey = tuple[Epoch, SlotId]
 _Claim = tuple[Signers, Signature]
+_Verdict = tuple[list[Contribution], Refused | None]
+"""Copies of one claim, and what speaks against it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,8 +301,8 @@ class Tally:
         """
         draft = _Draft()
         pending = self._admit(contributions, now, draft)
-        for digest, claims in pending.items():
-            self._count_signed(digest, claims, draft)
+        for digest, verdicts in self._verify(pending).items():
+            self._count_signed(digest, verdicts, draft)
         return TallyOutcome(
             new=tuple(draft.new),
             duplicates=tuple(draft.duplicates),
@@ -397,10 +399,10 @@ class Tally:
             pending.setdefault(contribution.digest(), {}).setdefault(claim, []).append(contribution)
         return pending
 
-    def _count_signed(self, digest: Digest, claims: dict[_Claim, list[Contribution]], draft: _Draft) -> None:
-        """Sums and single signatures over one digest, in one batch: each is its signers' keys' own."""
+    def _count_signed(self, digest: Digest, verdicts: list[_Verdict], draft: _Draft) -> None:
+        """Sums and single signatures over one digest: what is good, while there is room."""
         is_held = False
-        for copies, refusal in self._verify(digest, list(claims.values())):
+        for copies, refusal in verdicts:
             try:
                 if refusal is not None:
                     raise refusal
@@ -416,22 +418,29 @@ class Tally:
             draft.risen[digest] = None
 
     def _verify(
-        self, digest: Digest, claims: list[list[Contribution]]
-    ) -> list[tuple[list[Contribution], Refused | None]]:
-        """Each claim with what speaks against it."""
-        verdicts: list[tuple[list[Contribution], Refused | None]] = []
-        signed = []
-        for copies in claims:
-            claim = copies[0]
-            try:
-                key = compute_signers_key(claim.signers, self._sets[claim.alert.epoch])
-            except Refused as refusal:  # colluding keys that cancel each other
-                verdicts.append((copies, refusal))
-                continue
-            signed.append((copies, (key, claim.signature)))
-        bad = set(verify_batch(digest, Purpose.ALERT, [each for _, each in signed])) if signed else set()
-        for position, (copies, _) in enumerate(signed):
-            verdicts.append((copies, _bad_signature(copies[0]) if position in bad else None))
+        self, pending: Mapping[Digest, dict[_Claim, list[Contribution]]]
+    ) -> dict[Digest, list[_Verdict]]:
+        """Each claim with what speaks against it: each sum is its signers' keys' own, all in one batch."""
+        verdicts: dict[Digest, list[_Verdict]] = {digest: [] for digest in pending}
+        signed: dict[Digest, list[tuple[list[Contribution], PublicKey]]] = {}
+        for digest, claims in pending.items():
+            for copies in claims.values():
+                claim = copies[0]
+                try:
+                    key = compute_signers_key(claim.signers, self._sets[claim.alert.epoch])
+                except Refused as refusal:  # colluding keys that cancel each other
+                    verdicts[digest].append((copies, refusal))
+                else:
+                    signed.setdefault(digest, []).append((copies, key))
+        batches = [
+            (digest, [(key, copies[0].signature) for copies, key in each]) for digest, each in signed.items()
+        ]
+        found = verify_batches(Purpose.ALERT, batches) if batches else ()
+        for (digest, each), bad in zip(signed.items(), found, strict=True):
+            verdicts[digest] += [
+                (copies, _bad_signature(copies[0]) if position in bad else None)
+                for position, (copies, _) in enumerate(each)
+            ]
         return verdicts
 
     def _hold(self, contribution: Contribution, draft: _Draft) -> None:

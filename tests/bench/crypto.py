@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from consensus.attestation import decode, encode
-from consensus.bls import Purpose, SecretKey, sign, verify, verify_batch
+from consensus.bls import Purpose, SecretKey, sign, verify, verify_batch, verify_batches
 from consensus.types import Digest
 from tests.bench.lines import print_line
 from tests.consensus.factories import make_attestation
@@ -50,6 +50,20 @@ def main() -> None:
             measure(lambda b=batch: verify_batch(digest, Purpose.ALERT, b)),
             size=size,
         )
+    burst = [  # what four operators say about fifty alerts
+        (each, [(secret.public_key(), sign(secret, Purpose.ALERT, each)) for secret in secrets[:4]])
+        for each in (Digest(hashlib.sha256(bytes([2, n])).digest()) for n in range(50))
+    ]
+    print_line(
+        "bls_verify_burst", "ms", measure(lambda: verify_batches(Purpose.ALERT, burst)), digests=50, size=200
+    )
+    print_line(
+        "bls_verify_burst_by_digest",
+        "ms",
+        measure(lambda: [verify_batch(each, Purpose.ALERT, signed) for each, signed in burst]),
+        digests=50,
+        size=200,
+    )
     attestation = make_attestation()
     wire = encode(attestation)
     print_line("attestation_encode", "ms", measure(lambda: encode(attestation)), bytes=len(wire))

@@ -26,6 +26,7 @@ from consensus.bls import (
     verify,
     verify_aggregate,
     verify_batch,
+    verify_batches,
 )
 from consensus.errors import Reason, Refused
 from consensus.types import Digest
@@ -305,14 +306,72 @@ def test_swapped_signatures_are_found() -> None:
     assert verify_batch(DIGEST, Purpose.ALERT, [(key_0, good_1), (key_1, good_0), *others]) == (0, 1)
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=4), min_size=1, max_size=5))
+def test_batches_over_many_digests_name_exactly_their_bad_signatures(plan: list[list[bool]]) -> None:
+    digests = [make_bytes32(f"digest {number}") for number in range(len(plan))]
+    batches = [
+        (
+            Digest(digest),
+            [
+                (make_public_key(each), make_signature(each, Digest(digest if is_good else DIGEST)))
+                for each, is_good in enumerate(row)
+            ],
+        )
+        for digest, row in zip(digests, plan, strict=True)
+    ]
+
+    assert verify_batches(Purpose.ALERT, batches) == tuple(
+        tuple(each for each, is_good in enumerate(row) if not is_good) for row in plan
+    )
+
+
+def test_bad_signatures_that_cancel_each_other_over_two_digests_are_both_found() -> None:
+    key, good = make_public_key(0), [make_signature(0, digest) for digest in (DIGEST, OTHER_DIGEST)]
+    shift = G1Point() * Scalar(7)
+    first, second = (G1Point.from_xy_bytes_be(each.to_xy_bytes()) for each in good)
+    forged = [
+        (DIGEST, [(key, Signature((first + shift).to_compressed_bytes()))]),
+        (OTHER_DIGEST, [(key, Signature((second - shift).to_compressed_bytes()))]),
+    ]
+
+    assert verify_batches(Purpose.ALERT, forged) == ((0,), (0,))
+
+
+def test_many_good_digests_cost_one_pairing_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    class Counting:
+        @staticmethod
+        def pairing_check(left: list[G1Point], right: list[G2Point]) -> bool:
+            sizes.append(len(left))
+            return bool(GT.pairing_check(left, right))
+
+    monkeypatch.setattr("consensus.bls.GT", Counting)
+    digests = [Digest(make_bytes32(f"digest {number}")) for number in range(4)]
+
+    found = verify_batches(
+        Purpose.ALERT,
+        [
+            (digest, [(make_public_key(each), make_signature(each, digest)) for each in range(2)])
+            for digest in digests
+        ],
+    )
+
+    assert found == ((),) * 4
+    assert sizes == [5], "one pair a digest, and one for all signatures"
+
+
 def test_changing_any_input_changes_the_coefficients_of_a_batch() -> None:
     signed = sign_many(range(3))
     variants = [
-        (DIGEST, Purpose.ALERT, signed),
-        (OTHER_DIGEST, Purpose.ALERT, signed),
-        (DIGEST, Purpose.HANDOVER, signed),
-        (DIGEST, Purpose.ALERT, [*signed[:2], (signed[2][0], make_signature(2, OTHER_DIGEST))]),
-        (DIGEST, Purpose.ALERT, [*signed[:2], (make_public_key(9), signed[2][1])]),
+        (Purpose.ALERT, [(DIGEST, signed)]),
+        (Purpose.ALERT, [(OTHER_DIGEST, signed)]),
+        (Purpose.HANDOVER, [(DIGEST, signed)]),
+        (Purpose.ALERT, [(DIGEST, [*signed[:2], (signed[2][0], make_signature(2, OTHER_DIGEST))])]),
+        (Purpose.ALERT, [(DIGEST, [*signed[:2], (make_public_key(9), signed[2][1])])]),
+        (Purpose.ALERT, [(DIGEST, signed), (OTHER_DIGEST, signed)]),
+        (Purpose.ALERT, [(DIGEST, signed[:2]), (OTHER_DIGEST, signed[2:])]),
     ]
 
     firsts = {int(_batch_coefficients(*variant)[0]) for variant in variants}

@@ -366,7 +366,7 @@ def test_one_slot_in_two_epochs_is_no_equivocation() -> None:
 def test_what_does_not_count_here_and_now_is_refused_unverified(
     alert: Alert, index: int, now: int, reason: Reason, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consensus.tally.verify_batch", None)  # a pairing would fail loudly
+    monkeypatch.setattr("consensus.tally.verify_batches", None)  # a pairing would fail loudly
 
     outcome = make_tally().add([make_attestation(alert, index)], Seconds(now))
 

@@ -235,7 +235,7 @@ def test_two_forgeries_that_cancel_each_other_are_both_found() -> None:
 def test_what_is_known_to_be_good_or_bad_costs_no_second_pairing(monkeypatch: pytest.MonkeyPatch) -> None:
     tally = make_tally()
     add(tally, partial_of(0, 1), make_attestation(ALERT, 2), make_attestation(ALERT, 3))
-    monkeypatch.setattr(consensus.tally, "verify_batch", None)  # a pairing would fail loudly
+    monkeypatch.setattr(consensus.tally, "verify_batches", None)  # a pairing would fail loudly
 
     copy = add(tally, partial_of(0, 1), partial_of(2, 3))
     spoiled = add(tally, forged(0, 1), forged(2, 3))
@@ -261,7 +261,7 @@ def test_keys_that_cancel_each_other_are_refused_and_keep_nobody_else_out() -> N
 
 
 def test_a_stranger_among_the_signers_is_refused_before_any_pairing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consensus.tally, "verify_batch", None)
+    monkeypatch.setattr(consensus.tally, "verify_batches", None)
     beyond = replace(partial_of(0, 1), signers=compute_signers([0, 7]))
 
     assert reasons(add(make_tally(), beyond)) == [Reason.NOT_A_MEMBER]
