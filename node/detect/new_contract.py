@@ -4,8 +4,16 @@ Most attacks are run by a contract that is deployed shortly before. Its code hol
 selectors that it will call there, and a function by which a lender gives it a flash loan. The score counts
 these: 2 for a protected address among its constants, 1 for each function of a protected contract that it
 names, at most 3, and 4 for a flash-loan callback. Functions that every token has count for nothing. So a
-score of 6 takes borrowed money *and* a victim; an honest integrator, which borrows nothing, ends at 5. It
-calls a person and no more: contracts are cheap, and anybody can deploy one that looks like this. Cost: one
+score of 6 takes borrowed money *and* a victim; an honest integrator, which borrows nothing, ends at 5.
+
+Code that has both gets 1 more where the account that sent the creating transaction has sent 16 or fewer, and
+again 1 where that young account had, 60 blocks before, at most a hundredth of the coin that it has now. Other
+code gets nothing for that: everybody was new once. What is seen without an index of the chain is an account's
+nonce and coin at two blocks. Not seen are who funded it and by which way, when it was first used, tokens, and
+whom a relayer or a wallet that is a contract sends for; an account that was funded longer ago, or is spent
+empty by the block's end after it had some before, does not look freshly funded.
+
+It calls a person and no more: contracts are cheap, and anybody can deploy one that looks like this. Cost: one
 pass over the code, and evmole's walk through its dispatcher. Misses: addresses and selectors that are put
 together while it runs or come as arguments, attacks from a constructor, and attackers who need no loan.
 """
@@ -31,7 +39,16 @@ LEVEL: Final = Level.ALERT
 
 MAX_CODE_BYTES: Final = 131_072
 ADDRESS_POINTS, CALL_POINTS, MOST_CALLS, CALLBACK_POINTS = 2, 1, 3, 4
-HIGHEST_SCORE: Final = ADDRESS_POINTS + CALL_POINTS * MOST_CALLS + CALLBACK_POINTS
+YOUNG_POINTS, FRESH_POINTS = 1, 1
+HIGHEST_CODE_SCORE: Final = ADDRESS_POINTS + CALL_POINTS * MOST_CALLS + CALLBACK_POINTS
+HIGHEST_SCORE: Final = HIGHEST_CODE_SCORE + YOUNG_POINTS + FRESH_POINTS
+
+YOUNG_TRANSACTIONS: Final = 16
+"""What a young account has sent at most."""
+FRESH_BLOCKS: Final = 60
+"""How far back funding is looked for: nodes keep the state of 128 blocks, and a trace may come 64 late."""
+FRESH_SHARE: Final = 100
+"""A young account that has so many times what it had is freshly funded; dust that waited hides nothing."""
 
 
 def _selectors(*signatures: str) -> frozenset[str]:
@@ -82,6 +99,58 @@ class NewContract:
     code: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployer:
+    """Who sent a creating transaction. Coin in wei."""
+
+    sent: int
+    """Transactions up to the block, which is the account's nonce."""
+    coin: int
+    coin_before: int
+    """`FRESH_BLOCKS` before, or at the chain's first block."""
+
+    @property
+    def is_young(self) -> bool:
+        return self.sent <= YOUNG_TRANSACTIONS
+
+    @property
+    def is_freshly_funded(self) -> bool:
+        """Young, and had next to nothing before; an old account that is topped up is ordinary."""
+        return self.is_young and self.coin_before * FRESH_SHARE <= self.coin
+
+    @property
+    def points(self) -> int:
+        """What it adds to the score of code that borrows and names a victim."""
+        return YOUNG_POINTS * self.is_young + FRESH_POINTS * self.is_freshly_funded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """What stands in code: protected addresses, selectors of protected contracts, and loans' callbacks."""
+
+    addresses: frozenset[Account]
+    calls: frozenset[str]
+    callbacks: frozenset[str]
+
+    @property
+    def borrows_and_names_a_victim(self) -> bool:
+        """Whether it counts who deployed it."""
+        return bool(self.callbacks and (self.addresses or self.calls))
+
+    @property
+    def score(self) -> int:
+        """Of the code alone, from 0 to `HIGHEST_CODE_SCORE`."""
+        return (
+            ADDRESS_POINTS * bool(self.addresses)
+            + CALL_POINTS * min(MOST_CALLS, len(self.calls))
+            + CALLBACK_POINTS * bool(self.callbacks)
+        )
+
+    def score_of(self, deployer: Deployer) -> int:
+        """Of the code and who deployed it, from 0 to `HIGHEST_SCORE`."""
+        return self.score + deployer.points * self.borrows_and_names_a_victim
+
+
 class NewContractDetector:
     """Knows the protected contracts, by their code. `least_score` lies between 1 and the highest score."""
 
@@ -97,18 +166,21 @@ class NewContractDetector:
             selector for code in protected.values() for selector in find_functions(code) - COMMON
         )
 
-    def judge(self, contract: NewContract) -> Evidence | None:
+    def find_marks(self, code: bytes) -> Marks:
+        """What in deployed code points at the protected contracts. Raises `Refused` (OVERSIZED) for more code
+        than any chain takes."""
+        constants = find_constants(code)
+        return Marks(
+            addresses=frozenset(account for account in self._protected if account[2:] in constants),
+            calls=self._functions & constants,
+            callbacks=CALLBACKS & find_functions(code),
+        )
+
+    def judge(self, contract: NewContract, deployer: Deployer) -> Evidence | None:
         """What is strange about it; None: nothing. Raises `Refused` (OVERSIZED) for more code than any chain
         takes."""
-        constants = find_constants(contract.code)
-        addresses = {account for account in self._protected if account[2:] in constants}
-        calls = self._functions & constants
-        callbacks = CALLBACKS & find_functions(contract.code)
-        score = (
-            ADDRESS_POINTS * bool(addresses)
-            + CALL_POINTS * min(MOST_CALLS, len(calls))
-            + CALLBACK_POINTS * bool(callbacks)
-        )
+        marks = self.find_marks(contract.code)
+        score = marks.score_of(deployer)
         if score < self._least_score:
             return None
         return Evidence(
@@ -116,9 +188,11 @@ class NewContractDetector:
             family=Family.FLOW,
             score=score,
             summary=f"new contract {shown(contract.address)} of {shown(contract.creator)} holds "
-            f"{_listed(map(shown, addresses))} among its constants, names {len(calls)} functions of "
-            f"protected contracts ({_listed(f'0x{each}' for each in calls)}), and takes flash loans by "
-            f"{_listed(f'0x{each}' for each in callbacks)}",
+            f"{_listed(map(shown, marks.addresses))} among its constants, names {len(marks.calls)} functions "
+            f"of protected contracts ({_listed(f'0x{each}' for each in marks.calls)}), and takes flash loans "
+            f"by {_listed(f'0x{each}' for each in marks.callbacks)}; who deployed it has sent "
+            f"{deployer.sent} transactions, and held {deployer.coin_before} wei shortly before and "
+            f"{deployer.coin} now",
         )
 
 

@@ -18,8 +18,6 @@ Call = tuple[Address, bytes]
 
 Slot = tuple[Address, int]
 """A contract and the number of one slot of its storage."""
-Creation = tuple[Address, Address]
-"""Who created a contract, and the contract."""
 Topic = tuple[Address, bytes]
 """A contract and the first topic of its events: the hash of their signature."""
 
@@ -54,6 +52,23 @@ class Event(Protocol):
     def topics(self) -> tuple[bytes, ...]: ...
     @property
     def data(self) -> bytes: ...
+
+
+class Creation(Protocol):
+    """A contract that a transaction created and did not undo; `Creation` of node/observe satisfies it."""
+
+    @property
+    def sender(self) -> Address:
+        """Who sent the transaction."""
+        ...
+
+    @property
+    def creator(self) -> Address:
+        """Who created the contract: the sender, or a contract that was called."""
+        ...
+
+    @property
+    def contract(self) -> Address: ...
 
 
 class Block(Protocol):
@@ -110,6 +125,14 @@ class View(Protocol):
 
     async def prefetch_codes(self, accounts: Sequence[Address]) -> None:
         """Fetch several accounts' code in one round trip, so that it is answered from memory."""
+        ...
+
+    async def nonce(self, account: Address) -> int:
+        """How many transactions the account has sent up to this block, this one included."""
+        ...
+
+    async def prefetch_nonces(self, accounts: Sequence[Address]) -> None:
+        """Fetch several accounts' nonces in one round trip, so that they are answered from memory."""
         ...
 
     async def run_trap(self, data: bytes) -> bytes:

@@ -263,8 +263,8 @@ SIGNAL_KINDS: Final = {
                 "The contracts that a new one may be made to attack; rules may lead to an alert and no more.",
             ),
         },
-        "The highest score of any contract that this block created, 0 to 9; from 6 on borrowed money and a "
-        "victim.",
+        "The highest score of any contract that this block created, 0 to 11; from 6 on borrowed money and "
+        "a victim.",
     ),
 }
 """By the key that tells the kind."""

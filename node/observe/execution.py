@@ -119,15 +119,16 @@ def touches(root: Call, watched: frozenset[Account]) -> bool:
     return any(call.to in watched or call.sender in watched for call in walk(root))
 
 
-def find_creations(root: Call) -> Iterator[tuple[Account, Account]]:
-    """Who created which contract, in order, without what failed and all within it."""
+def find_creations(root: Call) -> Iterator[tuple[Account, Account, Account]]:
+    """Who sent the transaction, who created a contract, and the contract, for each of them in order, without
+    what failed and all within it."""
     waiting = [root]
     while waiting:
         call = waiting.pop()
         if call.has_failed:
             continue
         if call.is_creation and call.to is not None:
-            yield call.sender, call.to
+            yield root.sender, call.sender, call.to
         waiting.extend(reversed(call.children))
 
 

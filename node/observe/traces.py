@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import structlog
 
@@ -57,11 +57,18 @@ from node.trace import Account, TransactionTrace
 MAX_WATCHED: Final = 1_024
 MAX_TRANSACTIONS: Final = 10_000  # of one block, as in a recorded history
 
-Creation = tuple[Address, Address]
-"""Who created a contract, and the contract."""
-
 T = TypeVar("T")
 _log = structlog.get_logger("observe")
+
+
+class Creation(NamedTuple):
+    """A contract that a transaction created and did not undo."""
+
+    sender: Address
+    """Who sent the transaction."""
+    creator: Address
+    """Who created the contract: the sender, or a contract that was called."""
+    contract: Address
 
 
 class GapKind(StrEnum):
@@ -188,7 +195,7 @@ class TraceReader:
         return tuple(traces)
 
     async def read_creations(self, ref: BlockRef) -> tuple[Creation, ...] | TraceGap:
-        """Who created which contract in a block, in order, whether watched or not; or why there is no
+        """The contracts that a block created, in order, whether watched or not; or why there is no
         telling."""
         try:
             created = await self._pool.agree_by(
@@ -196,11 +203,11 @@ class TraceReader:
             )
         except Unavailable as error:
             return self._gap(ref, str(error))
-        return tuple((address_from_hex(creator), address_from_hex(contract)) for creator, contract in created)
+        return tuple(Creation(*map(address_from_hex, each)) for each in created)
 
     async def _see_creations(
         self, client: EndpointClient, ref: BlockRef
-    ) -> tuple[tuple[Account, Account], ...]:
+    ) -> tuple[tuple[Account, Account, Account], ...]:
         """What one endpoint says that a block created. Raises `EndpointFailed` or `Unusable`."""
         (transactions,) = await _ask(client, _block(ref))
         calls = await self._first(client, _CALLS, _ways_to_calls(ref, transactions)) if transactions else ()

@@ -20,6 +20,7 @@ from node.chain.types import (
     CodeRead,
     Log,
     LogsRead,
+    NonceRead,
     Read,
     ReadValue,
     Receipt,
@@ -107,6 +108,16 @@ class BlockView:
         """Fetch several accounts' code in one round trip."""
         await self.prefetch_reads([CodeRead(account=account) for account in accounts])
 
+    async def nonce(self, account: Address) -> int:
+        """How many transactions the account has sent up to this block, this one included."""
+        value = await self._read(NonceRead(account=account))
+        assert isinstance(value, int)
+        return value
+
+    async def prefetch_nonces(self, accounts: Sequence[Address]) -> None:
+        """Fetch several accounts' nonces in one round trip."""
+        await self.prefetch_reads([NonceRead(account=account) for account in accounts])
+
     async def header(self) -> Header:
         """What the block says of itself."""
         return (await self._read_body()).header
@@ -135,7 +146,7 @@ class BlockView:
         return self._traces
 
     async def creations(self) -> tuple[Creation, ...]:
-        """Who created which contract in this block, in order; without those that were undone.
+        """The contracts that this block created, in order; without those that were undone.
 
         Raises `Unavailable` for a block without traces, and a view that was opened without a tracer.
         """

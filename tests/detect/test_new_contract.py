@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +13,14 @@ from consensus.fields import keccak256
 from node.chain.reader import ChainReader
 from node.chain.types import CodeRead
 from node.detect.new_contract import (
+    FRESH_POINTS,
+    FRESH_SHARE,
+    HIGHEST_CODE_SCORE,
     HIGHEST_SCORE,
     MAX_CODE_BYTES,
+    YOUNG_POINTS,
+    YOUNG_TRANSACTIONS,
+    Deployer,
     NewContract,
     NewContractDetector,
     find_constants,
@@ -48,10 +56,13 @@ def code_of(*answers: str, names: tuple[str, ...] = (), holds: tuple[str, ...] =
 TOKEN = ("transfer(address,uint256)", "balanceOf(address)")
 VICTIM = code_of(BORROW, SEIZE, SWEEP, *TOKEN)
 DETECTOR = NewContractDetector({POOL: VICTIM}, least_score=6)
+OLD = Deployer(sent=YOUNG_TRANSACTIONS + 1, coin=10**18, coin_before=0)
+YOUNG = Deployer(sent=YOUNG_TRANSACTIONS, coin=10**18, coin_before=10**18)
+FRESH = Deployer(sent=1, coin=10**18, coin_before=10**18 // FRESH_SHARE)
 
 
-def judged(code: bytes) -> int | None:
-    found = DETECTOR.judge(NewContract(address=NEW, creator=CREATOR, code=code))
+def judged(code: bytes, deployer: Deployer = OLD) -> int | None:
+    found = DETECTOR.judge(NewContract(address=NEW, creator=CREATOR, code=code), deployer)
     return None if found is None else found.score
 
 
@@ -65,7 +76,7 @@ def test_what_a_contract_answers_to_and_names_is_found() -> None:
     [
         (code_of(LOAN, holds=(POOL[2:],)), 6),
         (code_of(LOAN, names=(BORROW, SEIZE)), 6),
-        (code_of(LOAN, names=(BORROW, SEIZE, SWEEP), holds=(POOL[2:],)), HIGHEST_SCORE),
+        (code_of(LOAN, names=(BORROW, SEIZE, SWEEP), holds=(POOL[2:],)), HIGHEST_CODE_SCORE),
         (code_of(LOAN, holds=("00" * 12 + POOL[2:],)), 6),
         (code_of(LOAN, names=(BORROW,), holds=(selector(SEIZE) + "00" * 28,)), 6),
     ],
@@ -75,38 +86,62 @@ def test_borrowed_money_and_a_victim_are_told(code: bytes, score: int) -> None:
     assert judged(code) == score
 
 
+@pytest.mark.parametrize("deployer", [OLD, YOUNG, FRESH], ids=["old", "young", "fresh"])
 @pytest.mark.parametrize(
     "code",
     [
         code_of("go()", names=(BORROW, SEIZE, SWEEP), holds=(POOL[2:],)),
         code_of(LOAN),
-        code_of(LOAN, names=(BORROW,)),
         code_of(LOAN, names=TOKEN),
         code_of(LOAN, holds=("c1" * 19 + "c2",)),
         code_of(LOAN, holds=("00" * 11 + "01" + POOL[2:],)),
     ],
-    ids=["an integrator", "a borrower", "one function", "a token's functions", "another address", "a number"],
+    ids=["an integrator", "a borrower", "a token's functions", "another address", "a number"],
 )
-def test_half_of_it_is_not_told(code: bytes) -> None:
-    assert judged(code) is None
+def test_half_of_it_is_not_told_whoever_deployed_it(code: bytes, deployer: Deployer) -> None:
+    assert judged(code, deployer) is None
+
+
+@pytest.mark.parametrize(
+    ("deployer", "points"),
+    [
+        (OLD, 0),
+        (YOUNG, YOUNG_POINTS),
+        (FRESH, YOUNG_POINTS + FRESH_POINTS),
+        (replace(FRESH, coin_before=FRESH.coin_before + 1), YOUNG_POINTS),
+        (replace(FRESH, coin=0, coin_before=0), YOUNG_POINTS + FRESH_POINTS),
+    ],
+    ids=["old, topped up", "young", "fresh", "held a little more", "spent all that came"],
+)
+def test_a_drainer_scores_by_who_deployed_it(deployer: Deployer, points: int) -> None:
+    assert judged(code_of(LOAN, holds=(POOL[2:],)), deployer) == 6 + points
+
+
+def test_a_loan_and_one_function_are_told_of_a_young_deployer_alone() -> None:
+    code = code_of(LOAN, names=(BORROW,))
+
+    assert judged(code, OLD) is None
+    assert judged(code, YOUNG) == 6
 
 
 def test_the_evidence_names_what_was_found() -> None:
     found = DETECTOR.judge(
-        NewContract(address=NEW, creator=CREATOR, code=code_of(LOAN, names=(BORROW,), holds=(POOL[2:],)))
+        NewContract(address=NEW, creator=CREATOR, code=code_of(LOAN, names=(BORROW,), holds=(POOL[2:],))),
+        FRESH,
     )
 
     assert found is not None
     assert "0xc1c1c1c1…c1c1 among its constants" in found.summary
     assert f"0x{selector(BORROW)}" in found.summary
     assert f"flash loans by 0x{selector(LOAN)}" in found.summary
+    assert f"has sent 1 transactions, and held {FRESH.coin_before} wei shortly before" in found.summary
 
 
 def test_a_lower_threshold_tells_of_integrators_too() -> None:
     eager = NewContractDetector({POOL: VICTIM}, least_score=5)
     integrator = code_of("go()", names=(BORROW, SEIZE, SWEEP), holds=(POOL[2:],))
 
-    assert eager.judge(NewContract(address=NEW, creator=CREATOR, code=integrator)) is not None
+    assert eager.judge(NewContract(address=NEW, creator=CREATOR, code=integrator), OLD) is not None
 
 
 @pytest.mark.parametrize("least_score", [0, HIGHEST_SCORE + 1])
@@ -144,8 +179,8 @@ async def test_an_attacker_that_was_compiled_names_its_victim_and_a_token_does_n
         victim = code_of(BORROW, "withdrawCollateral(uint256)", "liquidity()")
         eager = NewContractDetector({Account(pool.lower()): victim}, least_score=2)
 
-        found = eager.judge(NewContract(address=NEW, creator=CREATOR, code=await code_at(attack)))
-        nothing = eager.judge(NewContract(address=NEW, creator=CREATOR, code=await code_at(token)))
+        found = eager.judge(NewContract(address=NEW, creator=CREATOR, code=await code_at(attack)), OLD)
+        nothing = eager.judge(NewContract(address=NEW, creator=CREATOR, code=await code_at(token)), OLD)
 
     assert found is not None
     assert found.score == 5, "the address, and three functions that it calls from a contract within its own"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,21 +14,29 @@ from consensus.alert import Level
 from consensus.errors import Reason, Refused, Unavailable
 from consensus.types import Address, BlockNumber
 from node.chain.reader import ChainReader
+from node.chain.rpc import RpcPool
 from node.chain.types import BlockRef
 from node.detect import new_contract_scores
-from node.detect.new_contract import HIGHEST_SCORE
+from node.detect.new_contract import (
+    FRESH_BLOCKS,
+    HIGHEST_CODE_SCORE,
+    HIGHEST_SCORE,
+    MAX_CODE_BYTES,
+    YOUNG_POINTS,
+    YOUNG_TRANSACTIONS,
+)
 from node.detect.new_contract_scores import NewContractScores
 from node.devnet.anvil import running_anvil
-from node.devnet.deployer import open_deployer
+from node.devnet.deployer import Deployer, open_deployer
 from node.evaluate.expressions import Undefined
 from node.evaluate.lookups import LookedUpSignal
 from node.live.room import LiveRoom
 from node.live.row import JudgedBlock
 from node.observe.ancestry import Ancestry
-from node.observe.traces import TraceReader
+from node.observe.traces import Creation, TraceReader
 from node.observe.view import BlockView
 from node.policies import read_policy
-from tests.chain.doubles import doubles, pool_of
+from tests.chain.doubles import EndpointDouble, doubles, pool_of
 from tests.detect.test_new_contract import BORROW, LOAN, SEIZE, SWEEP, VICTIM, code_of
 from tests.evaluate.policies import make_policy_text
 from tests.live.chains import MemoryChain
@@ -34,6 +44,7 @@ from tests.observe.bytecode import REVERT as REVERTS
 from tests.observe.bytecode import STOP, address, call, code, create
 
 PROTECTED, FACTORY, FAILING, TRYING = address(0xA1), address(0xA2), address(0xA3), address(0xA4)
+FRESH = address(0xF1)
 NO_SUCH_METHOD = "the method does not exist/is not available"
 ATTACK = code_of(LOAN, names=(BORROW, SEIZE, SWEEP), holds=(PROTECTED[2:].lower(),))
 INTEGRATOR = code_of("sweepAll()", names=(BORROW,), holds=(PROTECTED[2:].lower(),))
@@ -47,57 +58,120 @@ def deploying(runtime: bytes) -> str:
     return f"0x61{len(runtime):04x}80600a5f395ff3{runtime.hex()}"
 
 
-async def test_a_block_has_the_highest_score_of_what_it_created() -> None:
+class Ground:
+    """A chain that mines when it is told to, with a protected contract and who deploys against it."""
+
+    def __init__(self, ada: EndpointDouble, pool: RpcPool, chain: Deployer) -> None:
+        self.ada, self.pool, self.chain = ada, pool, chain
+        self.old, self.young = chain.governance, chain.accounts[5]
+        self.scores = NewContractScores({"victim": PROTECTED})
+
+    async def mined(self, *transactions: dict[str, Any]) -> BlockView:
+        """A block of these alone, by the old account where none is named."""
+        await self.pool.call("evm_setAutomine", (False,))
+        for each in transactions:
+            await self.chain.submit({"from": self.old, "gas": hex(3_000_000), **each})
+        await self.pool.call("evm_mine", ())
+        reader = ChainReader(self.pool)
+        tracer = TraceReader(self.pool, (PROTECTED,))
+        return BlockView(await reader.latest(), reader, Ancestry(), tracer=tracer)
+
+    async def score(self, *transactions: dict[str, Any]) -> int | Undefined:
+        return await self.scores.read(await self.mined(*transactions))
+
+
+@asynccontextmanager
+async def standing() -> AsyncIterator[Ground]:
     async with (
         running_anvil() as anvil,
         doubles(anvil, "ada") as (ada,),
         pool_of(ada, agreement=1) as pool,
         open_deployer(anvil) as chain,
     ):
+        await pool.call("anvil_setCode", (PROTECTED, code(VICTIM.hex())))
+        await pool.call("anvil_setNonce", (chain.governance, hex(YOUNG_TRANSACTIONS)))
+        yield Ground(ada, pool, chain)
+
+
+async def test_a_block_has_the_highest_score_of_what_it_created() -> None:
+    async with standing() as ground:
         for at, parts in {
-            PROTECTED: (VICTIM.hex(),),
             FACTORY: (create(EMPTY_CONTRACT), create(EMPTY_CONTRACT), STOP),
             FAILING: (create(EMPTY_CONTRACT), REVERTS),
             TRYING: (call(FAILING), create(EMPTY_CONTRACT), STOP),
         }.items():
-            await pool.call("anvil_setCode", (at, code(*parts)))
-        reader, tracer = ChainReader(pool), TraceReader(pool, (PROTECTED,))
-        scores = NewContractScores({"victim": PROTECTED})
-
-        async def mined(*transactions: dict[str, Any]) -> BlockView:
-            """A block of these alone."""
-            await pool.call("evm_setAutomine", (False,))
-            for each in transactions:
-                await chain.submit({"from": chain.governance, "gas": hex(3_000_000), **each})
-            await pool.call("evm_mine", ())
-            return BlockView(await reader.latest(), reader, Ancestry(), tracer=tracer)
-
+            await ground.pool.call("anvil_setCode", (at, code(*parts)))
         attack, integrator, token = ({"data": deploying(each)} for each in (ATTACK, INTEGRATOR, TOKEN))
-        assert await scores.read(await mined()) == 0
-        assert await scores.read(await mined(token)) == 0
-        assert await scores.read(await mined(integrator)) == 3
-        assert await scores.read(await mined(token, attack, integrator)) == HIGHEST_SCORE
-        assert await scores.read(await mined({"to": chain.governance, "value": "0x1"})) == 0
+        assert await ground.score() == 0
+        assert await ground.score(token) == 0
+        assert await ground.score(integrator) == 3
+        assert await ground.score(token, attack, integrator) == HIGHEST_CODE_SCORE
+        assert await ground.score({"to": ground.old, "value": "0x1"}) == 0
 
-        view = await mined({"to": FACTORY}, {"to": FAILING}, {"to": TRYING})
+        view = await ground.mined({"to": FACTORY}, {"to": FAILING}, {"to": TRYING})
         created = await view.creations()
-        assert [creator for creator, _ in created] == [FACTORY, FACTORY, TRYING]
-        assert [await view.code(contract) for _, contract in created] == [b"\0"] * 3
+        assert [each.creator for each in created] == [FACTORY, FACTORY, TRYING]
+        assert {each.sender for each in created} == {ground.old}
+        assert [await view.code(each.contract) for each in created] == [b"\0"] * 3
 
-        ada.refused = dict.fromkeys(("debug_traceBlockByHash", "trace_block"), NO_SUCH_METHOD)
+        ground.ada.refused = dict.fromkeys(("debug_traceBlockByHash", "trace_block"), NO_SUCH_METHOD)
         with pytest.raises(Unavailable, match="not_offered"):
-            await scores.read(await mined(attack))
+            await ground.score(attack)
+
+
+async def test_the_same_drainer_scores_higher_by_who_deployed_it() -> None:
+    async with standing() as ground:
+        await ground.pool.call("anvil_impersonateAccount", (FRESH,))
+        await ground.mined({"to": FRESH, "value": hex(10**18)})
+
+        async def by(sender: Address, runtime: bytes = ATTACK) -> int | Undefined:
+            return await ground.score({"from": sender, "data": deploying(runtime)})
+
+        assert await by(ground.old) == HIGHEST_CODE_SCORE
+        assert await by(ground.young) == HIGHEST_CODE_SCORE + YOUNG_POINTS
+        assert await by(FRESH) == HIGHEST_SCORE
+        assert await by(FRESH, INTEGRATOR) == await by(ground.old, INTEGRATOR) == 3
+        both = [{"from": each, "data": deploying(ATTACK)} for each in (ground.old, FRESH)]
+        assert await ground.score(*both) == HIGHEST_SCORE, "one code, and the worst of those who deployed it"
+
+        await ground.pool.call("anvil_mine", (hex(FRESH_BLOCKS),))
+        assert await by(FRESH) == HIGHEST_CODE_SCORE + YOUNG_POINTS, "its coin has been there for a while"
+        attack, integrator = [
+            await ground.mined({"from": FRESH, "data": deploying(each)}) for each in (ATTACK, INTEGRATOR)
+        ]
+        ground.ada.refused = {"eth_getTransactionCount": NO_SUCH_METHOD}
+        with pytest.raises(Unavailable):
+            await ground.scores.read(attack)
+        assert await ground.scores.read(integrator) == 3, "nothing is asked about who sent it"
 
 
 class Created:
-    """A view of a block that created contracts with these codes."""
+    """A view of a block that created contracts with these codes, each by another fresh account."""
 
     def __init__(self, *codes: bytes) -> None:
         self.ref = MemoryChain().head
         self.codes = {address(0x1000 + place): each for place, each in enumerate(codes)}
 
-    async def creations(self) -> list[tuple[Address, Address]]:
-        return [(FACTORY, each) for each in self.codes]
+    async def creations(self) -> list[Creation]:
+        return [
+            Creation(sender=address(0x2000 + place), creator=FACTORY, contract=each)
+            for place, each in enumerate(self.codes)
+        ]
+
+    async def ancestor(self, k: int) -> Created:
+        return self
+
+    async def prefetch_nonces(self, accounts: list[Address]) -> None:
+        assert len(accounts) <= new_contract_scores.READ_AT_ONCE
+
+    async def prefetch(self, calls: tuple[()], *, balances: list[Address]) -> None:
+        assert len(balances) <= new_contract_scores.READ_AT_ONCE
+
+    async def nonce(self, account: Address) -> int:
+        return 1
+
+    async def balance(self, account: Address) -> int:
+        return 0
 
     async def prefetch_codes(self, accounts: list[Address]) -> None:
         assert len(accounts) <= new_contract_scores.READ_AT_ONCE
@@ -133,6 +207,17 @@ async def test_more_contracts_than_are_looked_into_are_undefined(monkeypatch: py
 
     assert isinstance(await read(TOKEN, TOKEN), Undefined)
     assert await read(ATTACK) == HIGHEST_SCORE
+
+
+async def test_more_deployers_than_are_looked_into_are_undefined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_contract_scores, "MAX_DEPLOYERS", 2)
+
+    assert isinstance(await read(ATTACK, ATTACK, ATTACK), Undefined)
+    assert await read(ATTACK, ATTACK, TOKEN, TOKEN) == HIGHEST_SCORE
+
+
+async def test_a_block_of_nothing_but_code_that_no_chain_takes_has_no_score() -> None:
+    assert await read(bytes(MAX_CODE_BYTES + 1)) == 0
 
 
 def write(folder: Path, *, actions: str, contracts: str = "[pool]") -> Path:
