@@ -30,6 +30,8 @@ GROUP_ORDER = int("73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000
 
 _COORDINATE_BYTES = 48
 _COEFFICIENT_BYTES = 16  # 128 bits: a wrong batch passes with probability 2**-128
+_DIGESTS_A_CHECK = 4  # more pairs are worked on by several threads, which wait for each other on busy cores
+_FEW = 3  # so many points are faster multiplied one by one than by a multi-exponentiation
 _BATCH_DOMAIN = b"TOCSIN-BATCH-V01"
 
 # zcash's flags in the first byte of a compressed point
@@ -240,10 +242,10 @@ def verify_batches(
 ) -> tuple[tuple[int, ...], ...]:
     """For each digest with its signatures, the positions of the bad ones, ascending.
 
-    One pairing check over all: e(sum c_i sigma_i, -G2) * prod_d e(H_d, sum c_i pk_i), a Miller loop a digest
-    and one final exponentiation. Where it fails, the same for each digest, then bisection. Without the random
-    c_i two bad signatures could cancel each other. They are hashed from every digest, key and signature: no
-    signer can know them before its own signature is fixed (Fiat-Shamir).
+    One pairing check for every few digests: e(sum c_i sigma_i, -G2) * prod_d e(H_d, sum c_i pk_i), a Miller
+    loop a digest and one final exponentiation. Where it fails, the same for each digest, then bisection.
+    Without the random c_i two bad signatures could cancel each other. They are hashed from every digest, key
+    and signature: no signer can know them before its own signature is fixed (Fiat-Shamir).
     """
     for _, signed in batches:
         _require_elements("signatures", signed)
@@ -255,12 +257,11 @@ def verify_batches(
         _BatchSum(_hash_to_g1(purpose, digest), signed, [next(coefficients) for _ in signed])
         for digest, signed in batches
     ]
-    if len(sums) > 1 and GT.pairing_check(
-        [sum((each.signature for each in sums[1:]), sums[0].signature), *(each.message for each in sums)],
-        [_MINUS_G2, *(each.key for each in sums)],
-    ):
-        return ((),) * len(sums)
-    return tuple(each.find_bad() for each in sums)
+    return tuple(
+        bad
+        for start in range(0, len(sums), _DIGESTS_A_CHECK)
+        for bad in _find_bad(sums[start : start + _DIGESTS_A_CHECK])
+    )
 
 
 class _BatchSum:
@@ -269,11 +270,19 @@ class _BatchSum:
     def __init__(
         self, message: G1Point, signed: Sequence[tuple[PublicKey, Signature]], coefficients: list[Scalar]
     ) -> None:
-        self.message = message
         self._keys = [public_key._point for public_key, _ in signed]
         self._signatures = [signature._point for _, signature in signed]
         self._coefficients = coefficients
-        self.key, self.signature = self._sum_up(0, len(signed))
+        if len(signed) == 1:  # weighing message and signature says the same as weighing key and signature
+            factor = coefficients[0]
+            self.message, self.key, self.signature = (
+                message * factor,
+                self._keys[0],
+                self._signatures[0] * factor,
+            )
+        else:
+            self.message = message
+            self.key, self.signature = self._sum_up(0, len(signed))
 
     def find_bad(self) -> tuple[int, ...]:
         """The positions of the bad ones, ascending."""
@@ -282,14 +291,15 @@ class _BatchSum:
         return tuple(self._bisect(0, len(self._keys), self.key, self.signature))
 
     def _sum_up(self, start: int, stop: int) -> tuple[G2Point, G1Point]:
-        if stop - start == 1:
-            factor = self._coefficients[start]
-            return self._keys[start] * factor, self._signatures[start] * factor
+        keys, signatures = self._keys[start:stop], self._signatures[start:stop]
         factors = self._coefficients[start:stop]
-        return (
-            G2Point.multiexp_unchecked(self._keys[start:stop], factors),
-            G1Point.multiexp_unchecked(self._signatures[start:stop], factors),
-        )
+        if len(keys) > _FEW:
+            return G2Point.multiexp_unchecked(keys, factors), G1Point.multiexp_unchecked(signatures, factors)
+        key, signature = keys[0] * factors[0], signatures[0] * factors[0]
+        for position in range(1, len(keys)):
+            key += keys[position] * factors[position]
+            signature += signatures[position] * factors[position]
+        return key, signature
 
     def _bisect(self, start: int, stop: int, key: G2Point, signature: G1Point) -> list[int]:
         """The bad ones among these, whose sums are known not to fit."""
@@ -304,6 +314,15 @@ class _BatchSum:
         if not _is_signed(right_key, right, self.message):
             bad += self._bisect(middle, stop, right_key, right)
         return bad
+
+
+def _find_bad(sums: Sequence[_BatchSum]) -> tuple[tuple[int, ...], ...]:
+    if len(sums) > 1 and GT.pairing_check(
+        [sum((each.signature for each in sums[1:]), sums[0].signature), *(each.message for each in sums)],
+        [_MINUS_G2, *(each.key for each in sums)],
+    ):
+        return ((),) * len(sums)
+    return tuple(each.find_bad() for each in sums)
 
 
 def hash_to_curve(message: bytes, tag: bytes) -> bytes:
