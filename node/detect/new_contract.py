@@ -198,7 +198,7 @@ class NewContractDetector:
 
 def find_functions(code: bytes) -> frozenset[str]:
     """The selectors that deployed code answers to, in hexadecimal. Raises `Refused` (OVERSIZED)."""
-    _require_size(code)
+    require_size(code)
     found = contract_info(code, selectors=True).functions or []
     return frozenset(function.selector for function in found)
 
@@ -206,7 +206,7 @@ def find_functions(code: bytes) -> frozenset[str]:
 def find_constants(code: bytes) -> frozenset[str]:
     """What the code pushes that could be a selector or an address: four bytes, or twenty, also as 32 with
     zeros before them, which is how compilers keep immutable addresses. Raises `Refused` (OVERSIZED)."""
-    _require_size(code)
+    require_size(code)
     found = set()
     for _, instruction in contract_info(code, disassemble=True).disassembled or []:
         name, _, pushed = instruction.partition(" ")
@@ -219,7 +219,8 @@ def find_constants(code: bytes) -> frozenset[str]:
     return frozenset(found)
 
 
-def _require_size(code: bytes) -> None:
+def require_size(code: bytes) -> None:
+    """Raises `Refused` (OVERSIZED) for more code than is read."""
     if len(code) > MAX_CODE_BYTES:
         raise Refused(
             Reason.OVERSIZED, f"code of {len(code)} bytes; {MAX_CODE_BYTES} are read, and chains take less"

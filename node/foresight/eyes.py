@@ -16,8 +16,10 @@ from node.chain.types import BlockRef, Endpoint
 from node.evaluate.policy import PendingRule
 from node.foresight.admission import Standing, compute_standing
 from node.foresight.judge import find_scope
+from node.foresight.newcomers import Newcomers
 from node.foresight.runner import Runner, open_runner
 from node.observe.mempool import MempoolFollower
+from node.observe.traces import TraceReader
 from node.pending import NATIVE
 from node.trace import Account, Token
 
@@ -33,6 +35,7 @@ class Eyes:
     runner: Runner
     standing_of: Callable[[SignedTransaction, BlockRef], Awaitable[Standing]]
     block_of: Callable[[BlockHash], Awaitable[BlockRef]]
+    newcomers: Newcomers
 
 
 @asynccontextmanager
@@ -57,12 +60,17 @@ async def open_eyes(
         runner = await stack.enter_async_context(
             open_runner(pool, watched=watched, tokens=tuple(map(Token, tokens)))
         )
+        # of its own: what strangers deploy must not hold up what is pending
+        prober = await stack.enter_async_context(
+            open_runner(pool, watched=watched, tokens=tuple(map(Token, tokens)))
+        )
         yield Eyes(
             watched=frozenset(watched),
             mempools=tuple(mempools),
             runner=runner,
             standing_of=_Admission(reader).standing_of,
             block_of=reader.block_by_hash,
+            newcomers=Newcomers(rules, reader, TraceReader(pool, watched), prober),
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from node.detect.evidence import Evidence
 from node.detect.pending_drain import PendingDrain
 from node.evaluate.findings import Anchor, Finding, Observation, compute_evidence_hash
 from node.evaluate.policy import PendingRule
@@ -26,18 +27,10 @@ def find_scope(rule: PendingRule) -> tuple[frozenset[Account], dict[Token, Token
 
 def judge(rule: PendingRule, simulation: Simulation, anchor: Anchor, subject: bytes) -> Finding | None:
     """What the rule says of it at that block; None: nothing."""
-    holders, least = find_scope(rule)
-    counted = tuple(
-        sorted(
-            (each for each in simulation.changes if each.holding[0] in least and each.holding[1] in holders),
-            key=lambda each: each.holding,
-        )
-    )
-    drain = PendingDrain(least_bps=rule.threshold_bps, least_units=least)
-    evidence = drain.judge(replace(simulation, changes=counted))
+    evidence = find_drain(rule, simulation)
     if evidence is None:
         return None
-    observations = tuple(each for change in counted for each in _observe(change))
+    observations = tuple(each for change in _count(rule, simulation) for each in _observe(change))
     return Finding(
         rule=rule.name,
         anchor=anchor,
@@ -45,6 +38,23 @@ def judge(rule: PendingRule, simulation: Simulation, anchor: Anchor, subject: by
         evidence_hash=compute_evidence_hash(rule.name, anchor, observations, subject=subject),
         subject=subject,
         summary=evidence.summary,
+    )
+
+
+def find_drain(rule: PendingRule, simulation: Simulation) -> Evidence | None:
+    """The drain of what the rule counts, where it is as large as the rule asks for."""
+    _, least = find_scope(rule)
+    drain = PendingDrain(least_bps=rule.threshold_bps, least_units=least)
+    return drain.judge(replace(simulation, changes=_count(rule, simulation)))
+
+
+def _count(rule: PendingRule, simulation: Simulation) -> tuple[HoldingChange, ...]:
+    holders, least = find_scope(rule)
+    return tuple(
+        sorted(
+            (each for each in simulation.changes if each.holding[0] in least and each.holding[1] in holders),
+            key=lambda each: each.holding,
+        )
     )
 
 

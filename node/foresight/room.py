@@ -68,6 +68,14 @@ class ForesightStatistics:
     questions: int
     questions_dropped: int
     unread_mempools: int
+    entry_points: int
+    """Functions of new contracts that were run."""
+    entry_points_drain: int
+    """Those that would drain a contract of ours."""
+    entry_points_unknown: int
+    """Runs whose outcome cannot be told."""
+    newcomers_unseen: int
+    """Blocks whose new contracts were not looked at, and contracts beyond those that are looked at."""
     unfounded: int
     """Announcements over websockets that led to no transaction; the polls beneath tell of them."""
     reconnects: int
@@ -113,7 +121,7 @@ class ForesightRoom:
 
     def statistics(self) -> ForesightStatistics:
         """What it has come to so far."""
-        counts = self._counts
+        counts, newcomers = self._counts, self._eyes.newcomers.statistics()
         return ForesightStatistics(
             held=len(self._pool),
             seen=counts["seen"],
@@ -125,6 +133,10 @@ class ForesightRoom:
             questions=counts["questions"],
             questions_dropped=counts["dropped"],
             unread_mempools=len(self._unread),
+            entry_points=newcomers.run,
+            entry_points_drain=newcomers.drains,
+            entry_points_unknown=newcomers.unknown,
+            newcomers_unseen=newcomers.unseen,
             unfounded=sum(each.unfounded for each in self._eyes.mempools),
             reconnects=sum(each.reconnects for each in self._eyes.mempools),
         )
@@ -137,6 +149,7 @@ class ForesightRoom:
         """A new block: everything that may still come is run again on its state."""
         self._head = ref
         self._awake.set()
+        self._eyes.newcomers.head(ref)
 
     def ask(self, question: Question, signer: Peer | None) -> None:
         """Look into what a member signed; `signer` is where its transaction is asked for first."""
@@ -160,6 +173,7 @@ class ForesightRoom:
                 nursery.start_soon(self._hear, mempool)
                 nursery.start_soon(self._follow, place, mempool)
             nursery.start_soon(self._run_all)
+            nursery.start_soon(self._eyes.newcomers.run)
             for _ in range(ANSWERERS):
                 nursery.start_soon(self._answer_all)
 

@@ -135,6 +135,19 @@ def _of_rows(read: Callable[[RowSight], int]) -> Callable[[Snapshot], Samples]:
     return samples
 
 
+def _entry_points(snapshot: Snapshot) -> Samples:
+    return [
+        ((str(chain_id), outcome), count)
+        for chain_id, each in snapshot.foresight
+        for outcome, count in (
+            ("run", each.entry_points),
+            ("drain", each.entry_points_drain),
+            ("unknown", each.entry_points_unknown),
+            ("unseen", each.newcomers_unseen),
+        )
+    ]
+
+
 def _pending(snapshot: Snapshot) -> Samples:
     return [
         ((str(chain_id), outcome), count)
@@ -261,6 +274,13 @@ METRICS: Final = (
         help="Pending transactions that mempools showed, and what came of running them.",
         labels=("chain_id", "outcome"),
         read=_pending,
+    ),
+    Description(
+        name="entry_points_total",
+        kind=Kind.COUNTER,
+        help="Functions of new contracts that point at ours, by what came of running them.",
+        labels=("chain_id", "outcome"),
+        read=_entry_points,
     ),
     Description(
         name="mempools_unread",
