@@ -137,13 +137,17 @@ class Newcomers:
         codes = await self._read_codes([each.contract for each in created[:MAX_READ]], ref)
         ours = await self._read_codes([address_from_hex(each) for each in self._protected], ref)
         detector = NewContractDetector(dict(zip(self._protected, ours, strict=True)), least_score=1)
-        pointing: dict[bytes, _Newcomer] = {}
+        scores: dict[bytes, int] = {}
+        different: dict[tuple[bytes, Address], _Newcomer] = {}  # the same code may obey its deployer alone
         for each, code in zip(created, codes, strict=False):
-            if code not in pointing and len(code) <= MAX_CODE_BYTES:
-                score = detector.find_marks(code).score
-                pointing[code] = _Newcomer(created=each, code=code, score=score)
-                await trio.lowlevel.checkpoint()
-        chosen = [each for each in pointing.values() if each.score >= LEAST_SCORE]
+            if len(code) <= MAX_CODE_BYTES:
+                if code not in scores:
+                    scores[code] = detector.find_marks(code).score
+                    await trio.lowlevel.checkpoint()
+                different.setdefault(
+                    (code, each.sender), _Newcomer(created=each, code=code, score=scores[code])
+                )
+        chosen = [each for each in different.values() if each.score >= LEAST_SCORE]
         self._counts["unseen"] += max(0, len(chosen) - MAX_PROBED)
         return sorted(chosen, key=lambda each: -each.score)[:MAX_PROBED]
 

@@ -115,18 +115,25 @@ async def test_a_drain_is_told_to_a_person_when_its_block_comes() -> None:
         assert ada.raised() == [], "nothing is signed about a call that nobody has sent"
 
 
+SENDER = address_from_hex("0x" + "ee" * 20)
+
+
 class Blind:
     """A runner that cannot tell, of a block with these codes."""
 
     def __init__(self, *codes: bytes) -> None:
         self.codes = dict(zip(range(1, 99), codes, strict=False))
+        self.senders: dict[int, Address] = {}
         self.asked: list[str] = []
         self.newcomers = Newcomers(RULES, cast(ChainReader, self), cast(TraceReader, self), cast(Any, self))
 
     async def read_creations(self, ref: BlockRef) -> tuple[Creation, ...]:
-        sender = address_from_hex("0x" + "ee" * 20)
         return tuple(
-            Creation(sender=sender, creator=sender, contract=address_from_hex(f"0x{number:040x}"))
+            Creation(
+                sender=self.senders.get(number, SENDER),
+                creator=SENDER,
+                contract=address_from_hex(f"0x{number:040x}"),
+            )
             for number in self.codes
         )
 
@@ -155,6 +162,15 @@ async def test_contracts_beyond_the_bound_are_counted_and_the_highest_go_first(
 
     assert [int(each, 16) for each in blind.asked] == [3]
     assert blind.newcomers.statistics().unseen == 1
+
+
+async def test_the_same_code_is_tried_once_for_each_who_deployed_it() -> None:
+    blind = Blind(*[calling_bank("go()")] * 3)
+    blind.senders[3] = address_from_hex("0x" + "dd" * 20)
+
+    await blind.newcomers.look(MemoryChain().head)
+
+    assert [int(each, 16) for each in blind.asked] == [1, 3]
 
 
 async def test_contracts_whose_code_is_not_read_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
