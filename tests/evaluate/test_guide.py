@@ -13,7 +13,7 @@ from node.evaluate.expressions import FUNCTIONS, MAX_BLOCKS_AGO, MAX_EXPRESSION_
 from node.evaluate.vocabulary import MAX_RULES, POLICY, SIGNAL_KINDS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "policies.md").read_text()
-(POLICY_TEXT,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+POLICY_TEXT, *_ = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 SHOWN = [shown.split("\n", 1) for shown in re.findall(r"```console\n\$ (.*?)```", PAGE, re.DOTALL)]
 
 
