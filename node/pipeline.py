@@ -39,7 +39,7 @@ from node.chain.contracts import Registry
 from node.chain.types import BlockRef
 from node.config import Config
 from node.evaluate.findings import Question
-from node.evaluate.policy import PendingRule, Policy
+from node.evaluate.policy import ForeseenRule, Policy
 from node.foresight.evidence import EvidenceDesk
 from node.foresight.eyes import Eyes, open_eyes
 from node.gossip.addresses import dialable
@@ -440,7 +440,7 @@ def _sight(chain: OpenChain, *, is_source: bool) -> ChainSight:
     )
 
 
-def _pending_rules(policies: tuple[Policy, ...], chain_id: ChainId) -> tuple[PendingRule, ...]:
+def _pending_rules(policies: tuple[Policy, ...], chain_id: ChainId) -> tuple[ForeseenRule, ...]:
     """The rules about pending transactions of this chain."""
     return tuple(
         rule for policy in policies if policy.source_chain_id == chain_id for rule in policy.pending_rules

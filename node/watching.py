@@ -21,7 +21,7 @@ from node.evaluate.engine import Engine, make_engines
 from node.evaluate.findings import Question
 from node.evaluate.lookups import BlockValues, LookedUpSignal
 from node.evaluate.outlet import Membership, Outlet
-from node.evaluate.policy import Policy
+from node.evaluate.policy import PendingDetectionRule, Policy
 from node.evaluate.room import EvaluationRoom, RoomStatistics
 from node.foresight.evidence import EvidenceDesk
 from node.foresight.eyes import Eyes
@@ -70,7 +70,7 @@ class ChainWatch:
         self._late = open_room(engine for _, waiting in engines for engine in waiting)
         self._live: LiveRoom | None = None
         self._foresight: ForesightRoom | None = None
-        if self._late.policies:
+        if self._late.policies or any(map(_asks_detections, policies)):
             self._live = LiveRoom(
                 values=_looked_up(policies),
                 pool=chain.connection.tracing,
@@ -141,6 +141,8 @@ class ChainWatch:
 
     async def _evaluate_late(self, live: LiveRoom) -> None:
         async for block in self._judged:
+            if self._foresight is not None:
+                self._foresight.judged()
             view = live.view(block.ref)
             await (self._late.evaluate if block.is_live else self._late.look_back)(view)
 
@@ -150,6 +152,10 @@ class ChainWatch:
 
     def _view(self, ref: BlockRef) -> BlockView:
         return BlockView(ref, self._chain.reader, self._chain.follower.ancestry)
+
+
+def _asks_detections(policy: Policy) -> bool:
+    return any(isinstance(rule, PendingDetectionRule) for rule in policy.pending_rules)
 
 
 def _looked_up(policies: Sequence[Policy]) -> Iterator[BlockValues]:

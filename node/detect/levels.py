@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Final
 
 from consensus.alert import Level
-from consensus.errors import Reason, Refused
+from consensus.errors import Reason, Refused, Unavailable
 from consensus.types import Address, ChainId
 from node.detect.block_levels import BlockLevels
+from node.detect.evidence import Family, Judgement
 from node.detect.learned import Learned, read_learned
 from node.detect.policy import DetectionPolicy
 from node.detect.watch import Watch
-from node.trace import Account
+from node.evaluate.views import Block
+from node.trace import Account, TransactionTrace
 
 MAX_LEARNED_BYTES: Final = 16 << 20
 """Of a file of learned state that a policy names; what 1,145 transactions teach is 28 kB."""
@@ -73,6 +75,7 @@ class Levels(BlockLevels):
         self.contracts = dict(contracts)
         self.learned = learned
         self.to_learn = 0 if learned else to_learn
+        self._standing: tuple[Block, Watch] | None = None
         if learned is not None:
             self._require_fitting(learned)
             learned.make_watch(policy)
@@ -98,6 +101,32 @@ class Levels(BlockLevels):
     def make_watch(self) -> Watch:
         """A watch at the end of what was learned, or at the beginning of all."""
         return Watch(self.policy) if self.learned is None else self.learned.make_watch(self.policy)
+
+    def stand_at(self, block: Block, watch: Watch) -> None:
+        """This watch has judged the chain up to this block; that holds until `move_on`."""
+        self._standing = (block, watch)
+
+    def move_on(self) -> None:
+        """The watch is about to take in another block."""
+        self._standing = None
+
+    def stands_at(self, block: Block) -> bool:
+        """Whether `preview` has an answer at this block now."""
+        return self._standing is not None and self._standing[0].hash == block.hash
+
+    def preview(self, transaction: TransactionTrace, at: Block) -> Judgement:
+        """What the detectors would say of a transaction right after this block; nothing is learned from it.
+
+        Raises `Unavailable` where the watch does not stand at this block: it has not come there, it has gone
+        on, or it is learning.
+        """
+        if self._standing is None or not self.stands_at(at):
+            where = "at no block" if self._standing is None else f"at block {self._standing[0].number}"
+            raise Unavailable(
+                f"{self._who} can be asked at block {at.number} 0x{at.hash.hex()} only while they stand "
+                f"there; they stand {where}"
+            )
+        return self._standing[1].preview(transaction, tuple(Family))
 
     def form(self) -> dict[str, object]:
         """What enters the policy's hash."""

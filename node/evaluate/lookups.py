@@ -128,6 +128,9 @@ class LookedUpSignal:
 
     name: str
     values: BlockValues = field(repr=False, compare=False)
+    is_detection: bool = False
+    """Whether the trace detectors of a detection policy work it out: they can be asked about a transaction
+    that no block holds yet."""
 
     def wants(self) -> Wants:
         return Wants()

@@ -60,7 +60,7 @@ from node.evaluate.vocabulary import (
     SIGNALS,
 )
 
-R = TypeVar("R", bound="Rule | PendingRule")
+R = TypeVar("R", bound="Rule | ForeseenRule")
 
 _NOWHERE = Address("0x" + "00" * 20)
 """Stands for a contract whose entry is refused, so that what names it is not refused as well."""
@@ -149,6 +149,23 @@ class PendingRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PendingDetectionRule:
+    """True of a pending transaction that, run at one block's state, a detection puts at `level` or above.
+
+    The detection has judged the chain up to that block, and learns nothing of it. It fires as `PendingRule`.
+    """
+
+    name: str
+    signal: LookedUpSignal
+    level: Level
+    block_seconds: Seconds
+    actions: tuple[PolicyAction, ...]
+
+
+ForeseenRule = PendingRule | PendingDetectionRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A parsed policy. `hash` names it: keccak256 of `canonical_bytes()`."""
 
@@ -160,7 +177,7 @@ class Policy:
     signals: tuple[Signal, ...]
     actions: tuple[PolicyAction, ...]
     rules: tuple[Rule, ...]
-    pending_rules: tuple[PendingRule, ...] = ()
+    pending_rules: tuple[ForeseenRule, ...] = ()
     hash: PolicyHash = field(init=False)
 
     def __post_init__(self) -> None:
@@ -190,13 +207,13 @@ class Policy:
         """The rule about blocks with this id. Raises `Refused` (UNKNOWN_RULE)."""
         return self._find(self.rules, rule_id)
 
-    def pending_rule(self, rule_id: RuleId) -> PendingRule:
+    def pending_rule(self, rule_id: RuleId) -> ForeseenRule:
         """The rule about pending transactions with this id. Raises `Refused` (UNKNOWN_RULE)."""
         return self._find(self.pending_rules, rule_id)
 
     def actions_of(self, rule_id: RuleId) -> tuple[PolicyAction, ...]:
         """What the rule with this id asks for, of either kind. Raises `Refused` (UNKNOWN_RULE)."""
-        every: tuple[Rule | PendingRule, ...] = (*self.rules, *self.pending_rules)
+        every: tuple[Rule | ForeseenRule, ...] = (*self.rules, *self.pending_rules)
         return self._find(every, rule_id).actions
 
     def _find(self, rules: tuple[R, ...], rule_id: RuleId) -> R:
@@ -244,8 +261,8 @@ def parse_policy_document(root: Node, outside: Outside | None = None) -> Policy:
             contracts=tuple(contracts.values()),
             signals=tuple(each for each in signals.values() if each is not None),
             actions=tuple(each for each in actions.values() if each is not None),
-            rules=tuple(each for each in rules if not isinstance(each, PendingRule)),
-            pending_rules=tuple(each for each in rules if isinstance(each, PendingRule)),
+            rules=tuple(each for each in rules if not isinstance(each, ForeseenRule)),
+            pending_rules=tuple(each for each in rules if isinstance(each, ForeseenRule)),
         )
 
 
@@ -342,13 +359,16 @@ def _parse_rules(
     problems: Problems,
     *,
     source_chain_id: ChainId | None,
-) -> tuple[Rule | PendingRule, ...]:
-    rules: list[Rule | PendingRule] = []
+) -> tuple[Rule | ForeseenRule, ...]:
+    rules: list[Rule | ForeseenRule] = []
     for name, entry in RULES.named(node, problems) if node else ():
         with problems.caught():
-            rule: Rule | PendingRule | None
-            if _is_pending(entry):
+            rule: Rule | ForeseenRule | None
+            kind = _kind_of(entry)
+            if kind == "pending":
                 rule = _parse_pending(name, entry, contracts, actions, problems, source_chain_id)
+            elif kind == "pending_detection":
+                rule = _parse_pending_detection(name, entry, signals, actions, problems)
             else:
                 rule = _parse_rule(name, entry, signals, actions, problems)
             if rule is not None:
@@ -366,12 +386,15 @@ def _parse_rule(
     kind = node.entries().get("kind")
     if kind is None:
         raise node.key_refusal(
-            "the key `kind` is missing; write `kind: expression`, `kind: drain` or `kind: pending`"
+            "the key `kind` is missing; write `kind: expression`, `kind: drain`, `kind: pending` or "
+            "`kind: pending_detection`"
         )
     table = RULE_KINDS.get(kind.text())
     if table is None:
         near = did_you_mean(kind.text(), RULE_KINDS)
-        raise kind.refusal(f"expected expression, drain or pending, came {kind.text()[:40]!r}{near}")
+        raise kind.refusal(
+            f"expected expression, drain, pending or pending_detection, came {kind.text()[:40]!r}{near}"
+        )
     entry = table.entry(node, problems)
     chosen: tuple[PolicyAction, ...] = ()
     if "actions" in entry.values:
@@ -427,9 +450,47 @@ def _require_brakes_are_earned(
                 )
 
 
-def _is_pending(node: Node) -> bool:
+def _kind_of(node: Node) -> str | None:
     kind = node.entries().get("kind")
-    return kind is not None and kind.text() == "pending"
+    return None if kind is None else kind.text()
+
+
+def _parse_pending_detection(
+    name: str,
+    node: Node,
+    signals: Mapping[str, Signal | None],
+    actions: Mapping[str, PolicyAction | None],
+    problems: Problems,
+) -> PendingDetectionRule | None:
+    entry = RULE_KINDS["pending_detection"].entry(node, problems)
+    chosen: tuple[PolicyAction, ...] = ()
+    if "actions" in entry.values:
+        with problems.caught():
+            chosen = _parse_rule_actions(entry.nodes["actions"], actions, problems)
+    if not entry.is_whole:
+        return None
+    named = entry.text("signal")
+    if named not in signals:
+        near = did_you_mean(named, signals)
+        raise entry.nodes["signal"].refusal(
+            f"no signal is called {named[:48]!r}{near}; declare it under `signals:`"
+        )
+    signal = signals[named]
+    if signal is None:  # refused where it is declared
+        return None
+    if not isinstance(signal, LookedUpSignal) or not signal.is_detection:
+        raise entry.nodes["signal"].refusal(
+            f"{named} is no detection, and only trace detectors can be asked about a transaction; name a "
+            "signal that has the key `detection`"
+        )
+    _require_brakes_are_earned(entry.nodes["actions"], chosen, [signal], problems)
+    return PendingDetectionRule(
+        name=name,
+        signal=signal,
+        level=Level[entry.text("level").upper()],
+        block_seconds=Seconds(entry.whole("block_seconds")),
+        actions=chosen,
+    )
 
 
 def _parse_pending(
@@ -553,7 +614,15 @@ def _action_form(action: PolicyAction) -> dict[str, object]:
     }
 
 
-def _rule_form(rule: Rule | PendingRule) -> dict[str, object]:
+def _rule_form(rule: Rule | ForeseenRule) -> dict[str, object]:
+    if isinstance(rule, PendingDetectionRule):
+        return {
+            "kind": "pending_detection",
+            "signal": rule.signal.name,
+            "level": rule.level.name.lower(),
+            "block_seconds": rule.block_seconds,
+            "actions": [each.name for each in rule.actions],
+        }
     if isinstance(rule, PendingRule):
         return {
             "kind": "pending",

@@ -370,7 +370,7 @@ class _Source:
             )
 
         values = make_values(None) if learned is None else _opened(learned, make_values, outside)
-        return LookedUpSignal(name=self._name, values=values)
+        return LookedUpSignal(name=self._name, values=values, is_detection=True)
 
     def _new_contracts(self) -> LookedUpSignal:
         contracts = self._named_contracts("new_contracts")

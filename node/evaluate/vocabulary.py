@@ -347,6 +347,25 @@ RULE_KINDS: Final = {
         },
         "What a pending transaction would do, run on the newest block's state.",
     ),
+    "pending_detection": Table(
+        {
+            "kind": Key(
+                Choice(("pending_detection",)),
+                "True of a pending transaction that a detection finds strange.",
+            ),
+            "signal": Key(_REFERENCE, "The detection, by the name of its signal under `signals:`."),
+            "level": Key(
+                Choice(tuple(each.name.lower() for each in Level)),
+                "From which level of the detection on.",
+            ),
+            "block_seconds": Key(
+                Whole(1, MAX_BLOCK_SECONDS),
+                "By how much the block that it is run in is later than the newest.",
+            ),
+            "actions": _COMMON["actions"],
+        },
+        "What the trace detectors say of what a pending transaction would do at the newest block.",
+    ),
 }
 RULES: Final = Named(
     tuple(RULE_KINDS.values()),

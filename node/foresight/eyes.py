@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -13,11 +13,11 @@ from node.chain.reader import ChainReader
 from node.chain.rpc import RpcPool, open_pool
 from node.chain.signed import SignedTransaction
 from node.chain.types import BlockRef, Endpoint
-from node.evaluate.policy import PendingRule
+from node.evaluate.policy import ForeseenRule, PendingRule
 from node.foresight.admission import Standing, compute_standing
-from node.foresight.judge import find_scope
+from node.foresight.judge import find_scope, levels_of
 from node.foresight.newcomers import Newcomers
-from node.foresight.runner import Runner, open_runner
+from node.foresight.runner import Runner, TracingRunner, open_runner
 from node.observe.mempool import MempoolFollower
 from node.observe.traces import TraceReader
 from node.pending import NATIVE
@@ -36,15 +36,20 @@ class Eyes:
     standing_of: Callable[[SignedTransaction, BlockRef], Awaitable[Standing]]
     block_of: Callable[[BlockHash], Awaitable[BlockRef]]
     newcomers: Newcomers
+    tracers: Mapping[tuple[Account, ...], Runner]
+    """For detections, by the contracts that they watch: a trace holds what these see, and no more."""
 
 
 @asynccontextmanager
 async def open_eyes(
-    pool: RpcPool, endpoints: Sequence[Endpoint], rules: Sequence[PendingRule], *, timeout_seconds: float
+    pool: RpcPool, endpoints: Sequence[Endpoint], rules: Sequence[ForeseenRule], *, timeout_seconds: float
 ) -> AsyncIterator[Eyes]:
     """Eyes on what these rules count, until the block is left."""
-    scopes = [find_scope(rule) for rule in rules]
+    drains = [rule for rule in rules if isinstance(rule, PendingRule)]
+    scopes = [find_scope(rule) for rule in drains]
+    detected = {levels_of(rule).watched for rule in rules if not isinstance(rule, PendingRule)}
     watched = tuple(sorted({holder for holders, _ in scopes for holder in holders}))
+    everything = frozenset(watched).union(*detected)
     tokens = tuple(sorted({token for _, least in scopes for token in least if token != NATIVE}))
     reader = ChainReader(pool)
     async with AsyncExitStack() as stack:
@@ -65,12 +70,13 @@ async def open_eyes(
             open_runner(pool, watched=watched, tokens=tuple(map(Token, tokens)))
         )
         yield Eyes(
-            watched=frozenset(watched),
+            watched=everything,
             mempools=tuple(mempools),
             runner=runner,
             standing_of=_Admission(reader).standing_of,
             block_of=reader.block_by_hash,
-            newcomers=Newcomers(rules, reader, TraceReader(pool, watched), prober),
+            newcomers=Newcomers(drains, reader, TraceReader(pool, tuple(sorted(everything))), prober),
+            tracers={each: TracingRunner(pool, watched=each) for each in detected},
         )
 
 

@@ -91,6 +91,8 @@ class Newcomers:
 
     def head(self, ref: BlockRef) -> None:
         """A new block has come."""
+        if not self._rules:
+            return
         try:
             self._seen_in.send_nowait(ref)
         except trio.WouldBlock:

@@ -3,6 +3,9 @@
     mempools ─► pool ─► admission ─► runner ─► judge ─► alert, with the transaction's hash as its subject
     question ─► evidence (ours, or a member's) ─┘
 
+A rule that names a detection waits a little until that has judged the block; what it is asked about then is
+run by endpoints that trace.
+
 An own finding leaves once for each rule and transaction, as long as its alert lives, and `MAX_RAISED` leave
 for each rule and block: an alert costs every member a signature, a row in its journal and an evaluation, and
 all of them ask for the same actions. A question costs its member one of its open questions (the tally bounds
@@ -13,7 +16,7 @@ each watcher sign at most that often.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,14 +27,16 @@ from consensus.errors import Reason, Refused, Unavailable
 from consensus.types import BlockHash, ChainId, PolicyHash, Seconds, SlotId
 from node.chain.signed import SignedTransaction, parse_signed
 from node.chain.types import BlockRef
+from node.detect.levels import Levels
 from node.evaluate.findings import Anchor, Finding, Question
 from node.evaluate.outlet import Outlet
-from node.evaluate.policy import PendingRule, Policy
+from node.evaluate.policy import ForeseenRule, PendingDetectionRule, PendingRule, Policy
 from node.foresight.admission import Standing
 from node.foresight.evidence import EvidenceDesk, Peer
 from node.foresight.eyes import Eyes
-from node.foresight.judge import judge
+from node.foresight.judge import concerns_detection, judge, judge_by_detection, levels_of
 from node.foresight.pool import PendingPool
+from node.foresight.runner import Runner
 from node.observe.mempool import MempoolFollower
 from node.pending import PendingTransaction, Simulation
 from node.trace import Account
@@ -46,10 +51,12 @@ MAX_QUESTIONS: Final = 64
 ANSWERERS: Final = 8
 """Questions that are looked into at a time: most of that is waiting for a transaction."""
 MAX_REMEMBERED: Final = 4_096
+DETECTION_SECONDS: Final = 4.0
+"""For a detection to judge the block that a transaction is run at; a third of an Ethereum block."""
 
 _log = structlog.get_logger("foresight")
 
-Ruled = tuple[Policy, PendingRule]
+Ruled = tuple[Policy, ForeseenRule]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +120,8 @@ class ForesightRoom:
         self._pool = PendingPool(eyes.watched)
         self._head: BlockRef | None = None
         self._awake = trio.Event()
+        self._judged = trio.Event()
+        self._waited_at: BlockHash | None = None
         self._ask, self._asked = trio.open_memory_channel[tuple[Question, Peer | None]](MAX_QUESTIONS)
         self._raised: OrderedDict[tuple[PolicyHash, str, bytes], tuple[Seconds, SlotId]] = OrderedDict()
         self._at_block: OrderedDict[tuple[BlockHash, PolicyHash, str, int], int] = OrderedDict()
@@ -150,6 +159,11 @@ class ForesightRoom:
         self._head = ref
         self._awake.set()
         self._eyes.newcomers.head(ref)
+
+    def judged(self) -> None:
+        """A detection has judged another block."""
+        self._judged.set()
+        self._judged = trio.Event()
 
     def ask(self, question: Question, signer: Peer | None) -> None:
         """Look into what a member signed; `signer` is where its transaction is asked for first."""
@@ -230,16 +244,22 @@ class ForesightRoom:
                 self._pool.drop(signed.hash)
             if standing is not Standing.MINABLE:
                 return
-            for (policy, rule), finding in await self._look(signed, at, self._rules):
-                await self._raise(policy, rule, finding, signed)
+            for ruled in self._rules_by_wait():
+                for (policy, rule), finding in await self._look(signed, at, ruled):
+                    await self._raise(policy, rule, finding, signed)
             self._counts["run"] += 1
         except Refused:
             self._pool.drop(signed.hash)  # no block's state lets it in as it is
         except Unavailable as error:
             self._count_unknown(signed, at, error)
 
+    def _rules_by_wait(self) -> Iterator[Sequence[Ruled]]:
+        """What can be said at once first."""
+        yield [each for each in self._rules if isinstance(each[1], PendingRule)]
+        yield [each for each in self._rules if isinstance(each[1], PendingDetectionRule)]
+
     async def _raise(
-        self, policy: Policy, rule: PendingRule, finding: Finding, signed: SignedTransaction
+        self, policy: Policy, rule: ForeseenRule, finding: Finding, signed: SignedTransaction
     ) -> None:
         key = (policy.hash, rule.name, signed.hash)
         if key in self._raised and finding.anchor.timestamp < self._raised[key][0]:
@@ -322,19 +342,43 @@ class ForesightRoom:
         self, signed: SignedTransaction, at: BlockRef, rules: Sequence[Ruled]
     ) -> list[tuple[Ruled, Finding]]:
         """What these rules say of it, run once for each block time that they name."""
-        transaction, runs = _as_pending(signed), dict[Seconds, Simulation]()
+        transaction, runs = _as_pending(signed), dict[tuple[Runner, Seconds], Simulation]()
         found = []
         for policy, rule in rules:
-            if rule.block_seconds not in runs:
-                runs[rule.block_seconds] = await self._eyes.runner.run(
+            runner = self._runner_of(rule)
+            if (runner, rule.block_seconds) not in runs:
+                runs[runner, rule.block_seconds] = await runner.run(
                     transaction, at, block_seconds=rule.block_seconds
                 )
-            finding = judge(rule, runs[rule.block_seconds], Anchor.of(at), signed.hash)
+            simulation = runs[runner, rule.block_seconds]
+            finding = None
+            if isinstance(rule, PendingRule):
+                finding = judge(rule, simulation, Anchor.of(at), signed.hash)
+            elif concerns_detection(simulation):
+                await self._wait_judged(levels_of(rule), at)
+                finding = judge_by_detection(rule, simulation, at, signed.hash)
             if finding is not None:
                 found.append(((policy, rule), finding))
         return found
 
-    def _may_say(self, policy: Policy, rule: PendingRule, finding: Finding, *, most: int) -> bool:
+    def _runner_of(self, rule: ForeseenRule) -> Runner:
+        return (
+            self._eyes.runner
+            if isinstance(rule, PendingRule)
+            else self._eyes.tracers[levels_of(rule).watched]
+        )
+
+    async def _wait_judged(self, levels: Levels, at: BlockRef) -> None:
+        """Until the detection has judged this block; in vain once for each block, and no longer."""
+        if levels.knows(at) or self._waited_at == at.hash:
+            return
+        with trio.move_on_after(DETECTION_SECONDS) as patience:
+            while not levels.knows(at):
+                await self._judged.wait()
+        if patience.cancelled_caught:
+            self._waited_at = at.hash
+
+    def _may_say(self, policy: Policy, rule: ForeseenRule, finding: Finding, *, most: int) -> bool:
         key = (finding.anchor.hash, policy.hash, rule.name, most)
         said = self._at_block.get(key, 0)
         if said >= most:

@@ -87,15 +87,34 @@ class ChainRunner:
     ) -> Simulation:
         async with self._turn:
             if self._open != (anchor, block_seconds):
-                block = NextBlock(
-                    chain_id=anchor.chain_id,
-                    number=BlockNumber(anchor.number + 1),
-                    timestamp=Seconds(anchor.timestamp + block_seconds),
-                )
+                block = _next_block(anchor, block_seconds)
                 self._node.open_block(block, anchor)
                 self._process.turn_to(block, anchor)
                 self._open = (anchor, block_seconds)
             return await self._both.simulate(transaction)
+
+
+class TracingRunner:
+    """Implements `Runner` by the endpoints' `debug_traceCall` alone, for who needs every nested call."""
+
+    def __init__(self, pool: RpcPool, *, watched: tuple[Account, ...]) -> None:
+        self._node = TraceCallSimulator(pool, watched=watched, asked=Asked.NAMED)
+        self._turn = trio.Lock()
+
+    async def run(
+        self, transaction: PendingTransaction, anchor: BlockRef, *, block_seconds: Seconds
+    ) -> Simulation:
+        async with self._turn:
+            self._node.open_block(_next_block(anchor, block_seconds), anchor)
+            return await self._node.simulate(transaction)
+
+
+def _next_block(anchor: BlockRef, block_seconds: Seconds) -> NextBlock:
+    return NextBlock(
+        chain_id=anchor.chain_id,
+        number=BlockNumber(anchor.number + 1),
+        timestamp=Seconds(anchor.timestamp + block_seconds),
+    )
 
 
 @asynccontextmanager

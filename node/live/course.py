@@ -274,6 +274,11 @@ class Course:
         return self._head.learned >= self._to_learn
 
     @property
+    def watch(self) -> Watch:
+        """What has judged every block that was taken in; it goes on with the next."""
+        return self._head.watch
+
+    @property
     def learned(self) -> int:
         """How many transactions were learned from."""
         return self._head.learned

@@ -100,6 +100,7 @@ class LiveDetection(LiveRow[tuple[TransactionTrace, ...]]):
 
     def _begin(self) -> None:
         levels = self._levels
+        levels.move_on()
         self._course = Course(levels.make_watch, to_learn=levels.to_learn, keep_blocks=self._keep_blocks)
 
     async def _read(self, ref: BlockRef) -> tuple[TransactionTrace, ...] | Hole:
@@ -111,12 +112,15 @@ class LiveDetection(LiveRow[tuple[TransactionTrace, ...]]):
         found = self._judge(event, item)
         if not is_whole:
             return None  # some of its transactions were learned from, and not judged
-        return self._levels.put(event.ref, max((finding.level + 1 for finding in found), default=0))
+        is_new = self._levels.put(event.ref, max((finding.level + 1 for finding in found), default=0))
+        self._levels.stand_at(event.ref, self._course.watch)
+        return is_new
 
     def _pass_over(self, event: HeadEvent) -> None:
         self._judge(event, ())
 
     def _judge(self, event: HeadEvent, traces: tuple[TransactionTrace, ...]) -> list[Finding]:
+        self._levels.move_on()
         lines = self._course.take(event, traces)
         if any(isinstance(line, Restarted) for line in lines):
             raise RowBrokenError

@@ -18,7 +18,7 @@ from node.detect.learned import Learned, RecordedSpan
 from node.detect.levels import Levels
 from node.detect.watch import Watch
 from node.evaluate.lookups import LookedUpSignal
-from node.evaluate.policy import Policy, parse_policy
+from node.evaluate.policy import PendingDetectionRule, Policy, parse_policy
 from node.policies import read_policy
 from node.trace import Account
 from tests.detect.policies import SMALL, make_policy
@@ -50,12 +50,18 @@ def make_learned(**changes: Any) -> Learned:
 
 
 def write(
-    folder: Path, signal: str = SIGNAL, *, when: str = "strange >= 4", actions: str = "[stop]", **changes: Any
+    folder: Path,
+    signal: str = SIGNAL,
+    *,
+    when: str = "strange >= 4",
+    actions: str = "[stop]",
+    rule: str | None = None,
+    **changes: Any,
 ) -> Path:
     """A policy beside the files that it names."""
     (folder / "small.yaml").write_text(SMALL)
     (folder / "pool.learned").write_bytes(make_learned(**changes).to_bytes())
-    rule = f"    kind: expression\n    when: {when}\n    cooldown_blocks: 0\n    actions: {actions}\n"
+    rule = rule or f"    kind: expression\n    when: {when}\n    cooldown_blocks: 0\n    actions: {actions}\n"
     text = make_policy_text(rule).replace("signals:\n", f"signals:\n  {signal}\n")
     path = folder / "policy.yaml"
     path.write_text(text.replace("rules:\n", f"{ALERT}rules:\n"))
@@ -279,3 +285,63 @@ def test_the_source_contracts_are_those_of_the_signal(tmp_path: Path) -> None:
     found = levels_of(read_policy(write(tmp_path)))
 
     assert found.contracts == {"pool": Address(POOL), "token": Address(TOKEN)}
+
+
+# --- asked about pending transactions
+
+PENDING = """
+    kind: pending_detection
+    signal: strange
+    level: limit
+    block_seconds: 12
+    actions: [stop]
+"""
+
+
+def foresee(folder: Path, *changes: tuple[str, str], signal: str = SIGNAL) -> Path:
+    rule = PENDING
+    for old, new in changes:
+        assert old in rule
+        rule = rule.replace(old, new)
+    return write(folder, signal, rule=rule)
+
+
+def test_a_rule_about_pending_transactions_names_a_detection_and_a_level(tmp_path: Path) -> None:
+    policy = read_policy(foresee(tmp_path))
+    (rule,) = policy.pending_rules
+
+    assert isinstance(rule, PendingDetectionRule)
+    assert (policy.rules, rule.level, rule.block_seconds) == ((), Level.LIMIT, 12)
+    assert rule.signal.values is levels_of(policy)
+    assert [each.name for each in rule.actions] == ["stop"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("level: limit", "level: pause"), ("seconds: 12", "seconds: 2"), ("[stop]", "[ring]")],
+)
+def test_every_part_of_it_is_in_the_hash(tmp_path: Path, change: tuple[str, str]) -> None:
+    before = read_policy(foresee(tmp_path)).hash
+    assert read_policy(foresee(tmp_path)).hash == before
+    assert read_policy(foresee(tmp_path, change)).hash != before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("signal: strange", "signal: strang"), "(did you mean `strange`?)"),
+        (("signal: strange", "signal: x"), "x is no detection"),
+        (("level: limit", "level: hard"), "level"),
+        (("block_seconds: 12", "block_seconds: 0"), "block_seconds"),
+        (("    level: limit\n", ""), "`level` is missing"),
+    ],
+)
+def test_what_is_no_detection_cannot_be_asked(tmp_path: Path, change: tuple[str, str], words: str) -> None:
+    assert words in refusal_of(foresee(tmp_path, change))
+
+
+def test_without_learned_state_what_is_foreseen_may_only_alert(tmp_path: Path) -> None:
+    own = "strange: {detection: small.yaml, learn: 40, contracts: [pool, token]}"
+
+    assert "strange may lead to alert at most" in refusal_of(foresee(tmp_path, signal=own))
+    read_policy(foresee(tmp_path, ("[stop]", "[ring]"), signal=own))

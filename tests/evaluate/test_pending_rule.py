@@ -30,6 +30,7 @@ def make(text: str = RULE) -> Policy:
 
 def rule_of(text: str = RULE) -> PendingRule:
     (rule,) = make(text).pending_rules
+    assert isinstance(rule, PendingRule)
     return rule
 
 
@@ -88,7 +89,7 @@ def test_order_of_contracts_is_not() -> None:
         ("    tokens: {token: 1_000}\n    coin: 5\n", "", "nothing counts"),
         ("5_000", "10_001", "from 1 to 10000"),
         ("[stop]", "[halt]", "no action is called"),
-        ("kind: pending", "kind: pendng", "expected expression, drain or pending"),
+        ("kind: pending", "kind: pendng", "expected expression, drain, pending or pending_detection"),
         ("    block_seconds: 12\n", "", "`block_seconds` is missing"),
         ("threshold_bps", "treshold_bps", "did you mean `threshold_bps`"),
     ],

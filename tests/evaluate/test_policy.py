@@ -163,7 +163,7 @@ def test_what_changes_a_verdict_or_an_action_changes_the_hash(old: str, new: str
         ('params: "0x0102"', 'params: "0x010"', "hex digits"),
         ('params: "0x0102"', f'params: "0x{"00" * 1025}"', "1024 bytes"),
         ("action: limit, level: limit", "action: pause, level: limit", "the same action as"),
-        ("kind: expression", "kind: detector", "expression, drain or pending"),
+        ("kind: expression", "kind: detector", "expression, drain, pending or pending_detection"),
         ("    kind: expression\n", "", "`kind` is missing"),
         ("kind: expression", "kind: drain", "unknown key"),
         ("cooldown_blocks: 0", "cooldown_blocks: 1_025", "1024"),

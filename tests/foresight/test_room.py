@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,23 +21,32 @@ from consensus.types import BlockHash, Seconds
 from node.chain.reader import ChainReader
 from node.chain.rpc import RpcPool, open_pool
 from node.chain.types import BlockRef, Endpoint
+from node.detect.levels import Levels
 from node.devnet.anvil import Anvil, Mining, running_anvil
 from node.devnet.deployer import Deployer
 from node.evaluate.findings import Question
 from node.evaluate.outlet import Membership, Outlet
-from node.evaluate.policy import Policy, parse_policy
+from node.evaluate.policy import PendingDetectionRule, Policy, parse_policy
 from node.foresight import evidence
 from node.foresight import room as rooms
 from node.foresight.evidence import EvidenceDesk
 from node.foresight.eyes import open_eyes
+from node.foresight.judge import levels_of
 from node.foresight.room import ForesightRoom
-from node.trace import Account
+from node.pending import NATIVE
+from node.policies import read_policy
+from node.simulate.simulator import Limits
+from node.trace import Account, TokenUnits, Transfer
 from tests.consensus.factories import NETWORK_ID, make_operator_set
+from tests.detect.policies import SMALL
+from tests.detect.traces import direct, make_transaction
 from tests.foresight.transactions import sign
 from tests.simulate.worlds import ETHER, PAY_ALL, assemble
 
 BANK = Account("0x" + "c1" * 20)
 PAY_ONE = assemble("0x00 0x00 0x00 0x00 0x01 CALLER GAS CALL STOP")
+PAY_AND_FAIL = assemble("0x00 0x00 0x00 0x00 SELFBALANCE CALLER GAS CALL 0x00 0x00 REVERT")
+PAYER = Account("0x" + "11" * 20)
 PATIENCE_SECONDS = 20
 KEYS = tuple("0x" + f"{number:064x}" for number in range(1, 12))
 
@@ -63,6 +73,38 @@ rules:
     actions: []
 """.encode()
     )
+
+
+def make_detecting_policy(folder: Path) -> Policy:
+    """Alerts where a detection of the bank's transactions, kept up by the test, would pause."""
+    (folder / "small.yaml").write_text(SMALL.replace("{reentrancy: 1, balance_drain", "{balance_drain"))
+    text = f"""
+tocsin: 1
+name: detect
+version: 1
+ttl_seconds: 900
+source_chain_id: 31337
+contracts:
+  bank: {{chain_id: 31337, address: "{address_from_hex(BANK)}"}}
+signals:
+  strange: {{detection: small.yaml, learn: 10, contracts: [bank]}}
+actions: {{}}
+rules:
+  foreseen:
+    kind: pending_detection
+    signal: strange
+    level: pause
+    block_seconds: 12
+    actions: []
+"""
+    (folder / "policy.yaml").write_text(text)
+    return read_policy(folder / "policy.yaml")
+
+
+def detection_of(policy: Policy) -> Levels:
+    (rule,) = policy.pending_rules
+    assert isinstance(rule, PendingDetectionRule)
+    return levels_of(rule)
 
 
 @dataclass(slots=True)
@@ -97,6 +139,18 @@ class Stage:
     deployer: Deployer
     policy: Policy
     watchers: dict[str, Watcher]
+
+    def stand(self, ref: BlockRef) -> None:
+        """The detection has judged the chain up to this block: nobody but payers came to the bank."""
+        levels = detection_of(self.policy)
+        watch = levels.make_watch()
+        for number in range(1, 11):
+            paid = Transfer(NATIVE, PAYER, BANK, TokenUnits(7 * ETHER // 10))
+            watch.learn(make_transaction(direct(contract=BANK), transfers=[paid], block=number))
+        levels.put(ref, 0)
+        levels.stand_at(ref, watch)
+        for each in self.watchers.values():
+            each.room.judged()
 
     async def put(self, code: bytes, *, balance_wei: int = 7 * ETHER) -> BlockRef:
         """Give the bank code and coin, in a block of its own."""
@@ -175,7 +229,11 @@ async def open_watcher(
 
 @asynccontextmanager
 async def staged(
-    *, blind: bool = False, poll_seconds: float = 0.02, is_subscribed: bool = False
+    *,
+    policy: Policy | None = None,
+    blind: bool = False,
+    poll_seconds: float = 0.02,
+    is_subscribed: bool = False,
 ) -> AsyncIterator[Stage]:
     """`ada` sees the mempool; `bob` sees none."""
     async with AsyncExitStack() as stack:
@@ -184,7 +242,7 @@ async def staged(
         pool = await stack.enter_async_context(
             open_pool(anvil.chain_id, (endpoint,), agreement=1, timeout_seconds=10)
         )
-        stage = Stage(anvil, pool, await Deployer.connect(pool), make_policy(), {})
+        stage = Stage(anvil, pool, await Deployer.connect(pool), policy or make_policy(), {})
         for key in KEYS:
             await stage.deployer.fund(address_from_hex(Signer.from_key(key).address), 10 * ETHER)
         nursery = await stack.enter_async_context(trio.open_nursery())
@@ -399,3 +457,94 @@ async def test_more_questions_than_may_wait_are_dropped_and_said_to_be_done(
 
         assert bob.room.statistics().questions_dropped >= 2
         assert len(bob.answered) == bob.room.statistics().questions_dropped
+
+
+# --- what a detection says of it
+
+
+async def test_a_detection_is_asked_when_it_has_judged_the_block_and_members_sign_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rooms, "DETECTION_SECONDS", PATIENCE_SECONDS)
+    async with staged(policy=make_detecting_policy(tmp_path)) as stage:
+        ada, bob = stage.watchers["ada"], stage.watchers["bob"]
+        head = await stage.put(PAY_ALL)
+        subject = await stage.send()
+        await stage.send(key=KEYS[1], to=PAYER, value=1)  # touches nothing that is watched
+        for each in (ada, bob):
+            each.room.head(head)
+        await until(lambda: ada.room.statistics().seen == 2)
+        assert ada.raised() == []
+
+        stage.stand(head)
+        alert = await ada.next_alert()
+        state = detection_of(stage.policy)._standing
+        assert state is not None
+        before = state[1].state_hash()
+        bob.room.ask(stage.question(alert), "ada")
+        answer = await bob.next_alert()
+
+        assert (alert.slot.subject, alert.slot.anchor_hash) == (subject, head.hash)
+        assert answer.digest() == alert.digest()
+        assert state[1].state_hash() == before
+        await until(lambda: ada.room.statistics().run == 2)
+        assert ada.raised() == []
+
+
+async def test_less_than_the_level_or_what_would_fail_is_not_told(tmp_path: Path) -> None:
+    async with staged(policy=make_detecting_policy(tmp_path)) as stage:
+        ada = stage.watchers["ada"]
+        for number, code in enumerate((PAY_ONE, PAY_AND_FAIL)):
+            head = await stage.put(code)
+            stage.stand(head)
+            ada.room.head(head)
+            await stage.send(key=KEYS[number])
+            await until(lambda most=number: ada.room.statistics().run > most)
+        assert ada.raised() == []
+
+
+async def test_a_detection_that_does_not_stand_at_the_block_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rooms, "DETECTION_SECONDS", 0.05)
+    async with staged(policy=make_detecting_policy(tmp_path)) as stage:
+        ada = stage.watchers["ada"]
+        past = await stage.put(PAY_ALL)
+        stage.stand(past)
+        head = await stage.mine()
+        ada.room.head(head)
+        await stage.send(key=KEYS[1], to=PAYER, value=1)  # touches nothing that is watched
+        await until(lambda: ada.room.statistics().run == 1)
+        assert ada.room.statistics().unknown == 0
+        await stage.send()
+        await until(lambda: ada.room.statistics().unknown == 1)
+        assert ada.raised() == []
+
+        stage.stand(head)  # and has left what came before
+        ada.room.ask(
+            stage.question(await foreseen(stage), anchor_number=past.number, anchor_hash=past.hash), None
+        )
+        await until(lambda: ada.room.statistics().questions_dropped == 1)
+
+
+async def foreseen(stage: Stage) -> Alert:
+    """At the next block."""
+    ada = stage.watchers["ada"]
+    head = await ChainReader(stage.pool).latest()
+    await stage.send(key=KEYS[2])
+    ada.room.head(head)
+    return await ada.next_alert()
+
+
+async def test_where_no_endpoint_traces_a_detection_says_nothing(tmp_path: Path) -> None:
+    async with staged(policy=make_detecting_policy(tmp_path)) as stage:
+        ada = stage.watchers["ada"]
+        head = await stage.put(PAY_ALL)
+        stage.stand(head)
+        tracer = ada.room._eyes.tracers[detection_of(stage.policy).watched]
+        tracer._node._limits = Limits(trace_seconds=0)  # type: ignore[attr-defined]
+        await stage.send()
+        ada.room.head(head)
+
+        await until(lambda: ada.room.statistics().unknown == 1)
+        assert ada.raised() == []

@@ -136,6 +136,61 @@ async def test_a_block_has_the_level_of_its_worst_transaction_and_quiet_ones_hav
         assert room.standing is Standing.LIVE
 
 
+async def test_a_transaction_that_may_come_is_judged_at_the_head_as_it_would_be_when_it_comes() -> None:
+    chain = make_chain()
+    levels = make_levels(make_learned(chain))
+    async with running(chain, levels) as room:
+        chain.extend(quiet(61), quiet(62))
+        await room.settle()
+        (coming,) = theft(63)
+        state = room.detection._course.summary().state_hash
+
+        foreseen = levels.preview(coming, chain.head)
+
+        assert foreseen.level is not None
+        assert levels.preview(coming, chain.head) == foreseen
+        assert room.detection._course.summary().state_hash == state
+        for elsewhere in (chain.blocks[61], chain.blocks[60]):
+            with pytest.raises(Unavailable, match="stand at block 62"):
+                levels.preview(coming, elsewhere)
+        chain.extend((coming,))
+        await room.settle()
+        assert levels.at(chain.head) == foreseen.level + 1
+
+
+async def test_nothing_is_foreseen_at_a_block_that_the_chain_left_or_that_cannot_be_traced() -> None:
+    chain = make_chain()
+    levels = make_levels(make_learned(chain))
+    async with running(chain, levels) as room:
+        chain.extend(quiet(61), quiet(62))
+        await room.settle()
+        left = chain.head
+        assert levels.stands_at(left)
+        chain.leave(62)
+        chain.extend((deposit(77, block=62),), quiet(63))
+        await room.settle()
+        assert not levels.stands_at(left)
+        assert levels.stands_at(chain.head)
+        chain.without_traces.add(64)
+        chain.extend(quiet(64))
+        await room.settle()
+        with pytest.raises(Unavailable):
+            levels.preview(theft(65)[0], chain.head)
+
+
+async def test_nothing_is_foreseen_while_it_learns() -> None:
+    chain = MemoryChain()
+    levels = make_levels(None, to_learn=3)
+    async with running(chain, levels) as room:
+        stood = []
+        for number in range(1, 7):
+            chain.extend(quiet(number))
+            await room.settle()
+            stood.append(levels.stands_at(chain.head))
+
+        assert stood == [False] * 3 + [True] * 3
+
+
 async def test_who_starts_late_catches_up_from_the_file_and_comes_to_the_same() -> None:
     chain = make_chain()
     learned = make_learned(chain)
