@@ -465,7 +465,7 @@ async def test_more_questions_than_may_wait_are_dropped_and_said_to_be_done(
 async def test_a_detection_is_asked_when_it_has_judged_the_block_and_members_sign_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rooms, "DETECTION_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(rooms, "DETECTION_SECONDS", 3_600)
     async with staged(policy=make_detecting_policy(tmp_path)) as stage:
         ada, bob = stage.watchers["ada"], stage.watchers["bob"]
         head = await stage.put(PAY_ALL)
@@ -473,7 +473,7 @@ async def test_a_detection_is_asked_when_it_has_judged_the_block_and_members_sig
         await stage.send(key=KEYS[1], to=PAYER, value=1)  # touches nothing that is watched
         for each in (ada, bob):
             each.room.head(head)
-        await until(lambda: ada.room.statistics().seen == 2)
+        await until(lambda: ada.room._judged.statistics().tasks_waiting == 1)
         assert ada.raised() == []
 
         stage.stand(head)
