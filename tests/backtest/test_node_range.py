@@ -49,6 +49,7 @@ async def test_blocks_of_a_node_come_to_what_a_recording_of_them_comes_to(
         await pool.trade(HONEST // 2)
         await pool.chain.pool.call("anvil_mine", (hex(QUIET_BLOCKS),))
         struck = await pool.strike()
+        await pool.chain.mine()  # a call that was submitted is mined a moment later
         last = await pool.chain.block_number()
         blocks, watched = f"1:{last}", ("--contracts", pool.pool)
         config = write_config(tmp_path, ada.endpoint.http)
