@@ -5,14 +5,10 @@ depth, actions]. In an incident the same alert comes in every operator's message
 hashed once and looked up by its bytes from then on.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
-
-from consensus.alert import MAX_ACTIONS, MAX_PARAMS_BYTES, Action, Alert, Slot, Verdict
+from consensus.alert import Action, Alert, Slot, Verdict
 from consensus.errors import Reason, Refused
 from consensus.fields import address_from_bytes, address_to_bytes, require_bytes, require_uint
 from consensus.types import (
@@ -27,6 +23,7 @@ from consensus.types import (
     RuleId,
     Seconds,
 )
+from consensus.wire import fields_of, list_of, pack, reading, require_canonical
 
 MAX_PARSED_ALERTS = 512
 """At most 16 KiB each, so 8 MiB; an incident has tens. Whoever floods with others makes us parse, no more."""
@@ -34,11 +31,6 @@ MAX_PARSED_ALERTS = 512
 _ALERT_FIELDS = 11
 _SLOT_FIELDS = 6
 _ACTION_FIELDS = 4
-
-
-def pack(value: object) -> bytes:
-    """The shortest MessagePack form of integers, bytes and lists of them."""
-    return bytes(msgpack.packb(value, use_bin_type=True))
 
 
 @lru_cache(maxsize=MAX_PARSED_ALERTS)
@@ -80,10 +72,7 @@ def decode_alert(data: bytes) -> Alert:
     with reading("an alert", data) as unpacker:
         fields = unpacker.unpack()
     alert = _parse_alert(fields)
-    if encode_alert(alert) != data:
-        raise Refused(
-            Reason.NOT_CANONICAL, "an alert must be in the shortest MessagePack form, is in a longer"
-        )
+    require_canonical("an alert", data, encode_alert(alert))
     return alert
 
 
@@ -92,35 +81,6 @@ def read_alert_bytes(unpacker: Any, data: bytes) -> bytes:
     start = unpacker.tell()
     unpacker.skip()
     return data[start : unpacker.tell()]
-
-
-@contextmanager
-def reading(what: str, data: bytes, *, max_bytes: int = MAX_PARAMS_BYTES) -> Iterator[Any]:
-    """A parser over a stranger's bytes within hard limits; every byte must have been read at the end.
-    `max_bytes` is the longest string of bytes within.
-
-    Raises Refused: TRUNCATED, MALFORMED or TRAILING_BYTES. The caller has checked the length.
-    """
-    unpacker = msgpack.Unpacker(
-        use_list=True,
-        raw=False,
-        strict_map_key=True,
-        max_buffer_size=max(1, len(data)),
-        max_str_len=0,
-        max_bin_len=max_bytes,
-        max_array_len=MAX_ACTIONS,
-        max_map_len=0,
-        max_ext_len=0,
-    )
-    try:
-        unpacker.feed(data)
-        yield unpacker
-    except msgpack.OutOfData:
-        raise Refused(Reason.TRUNCATED, f"{what} ends early, after {len(data)} bytes") from None
-    except (ValueError, msgpack.UnpackException) as error:
-        raise Refused(Reason.MALFORMED, f"{what} must be MessagePack within limits, is not") from error
-    if unpacker.tell() != len(data):
-        raise Refused(Reason.TRAILING_BYTES, f"{what} ends at byte {unpacker.tell()}, came {len(data)} bytes")
 
 
 def _parse_alert(value: Any) -> Alert:
@@ -136,7 +96,7 @@ def _parse_alert(value: Any) -> Alert:
         cause_digest,
         cause_depth,
         actions,
-    ) = _fields("alert", value, _ALERT_FIELDS)
+    ) = fields_of("alert", value, _ALERT_FIELDS)
     return Alert(
         network_id=NetworkId(network_id),
         epoch=Epoch(epoch),
@@ -148,12 +108,12 @@ def _parse_alert(value: Any) -> Alert:
         evidence_hash=evidence_hash,
         cause_digest=cause_digest,
         cause_depth=cause_depth,
-        actions=tuple(_parse_action(action) for action in _list("actions", actions)),
+        actions=tuple(_parse_action(action) for action in list_of("actions", actions)),
     )
 
 
 def _parse_slot(value: Any) -> Slot:
-    policy_hash, rule_id, source_chain_id, anchor_number, anchor_hash, subject = _fields(
+    policy_hash, rule_id, source_chain_id, anchor_number, anchor_hash, subject = fields_of(
         "slot", value, _SLOT_FIELDS
     )
     return Slot(
@@ -175,7 +135,7 @@ def _parse_verdict(value: Any) -> Verdict:
 
 
 def _parse_action(value: Any) -> Action:
-    chain_id, guardian, action_id, params = _fields("action", value, _ACTION_FIELDS)
+    chain_id, guardian, action_id, params = fields_of("action", value, _ACTION_FIELDS)
     require_bytes("guardian", guardian, 20)
     return Action(
         chain_id=ChainId(chain_id),
@@ -183,16 +143,3 @@ def _parse_action(value: Any) -> Action:
         action_id=ActionId(action_id),
         params=params,
     )
-
-
-def _fields(name: str, value: Any, count: int) -> list[Any]:
-    fields = _list(name, value)
-    if len(fields) != count:
-        raise Refused(Reason.WRONG_LENGTH, f"{name} has {count} fields, came {len(fields)}")
-    return fields
-
-
-def _list(name: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise Refused(Reason.WRONG_TYPE, f"{name} must be an array, came {type(value).__name__}")
-    return value

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from consensus.alert import Alert
-from consensus.alert_codec import decode_alert, encode_alert, pack, read_alert_bytes, reading
+from consensus.alert_codec import decode_alert, encode_alert, read_alert_bytes
 from consensus.bls import Purpose, SecretKey, Signature, sign
 from consensus.errors import Reason, Refused
 from consensus.fields import require_bytes, require_uint
 from consensus.operators import Operator, OperatorSet
 from consensus.types import Digest, Epoch, OperatorIndex, Signers, SlotId
+from consensus.wire import pack, reading, require_canonical, require_field_count, require_size
 
 WIRE_VERSION = 1
 MAX_ATTESTATION_BYTES = 16_384
@@ -105,19 +106,13 @@ def encode(attestation: Attestation) -> bytes:
 
 def decode(data: bytes) -> Attestation:
     """Parse wire bytes from a stranger. Raises Refused with a reason; never anything else."""
-    if len(data) > MAX_ATTESTATION_BYTES:
-        raise Refused(
-            Reason.OVERSIZED, f"an attestation may have {MAX_ATTESTATION_BYTES} bytes, came {len(data)}"
-        )
+    require_size("an attestation", data, MAX_ATTESTATION_BYTES)
     alert, operator_index, signature = _unpack(data)
     require_bytes("signature", signature, 48)
     attestation = Attestation(
         alert=alert, operator_index=OperatorIndex(operator_index), signature=Signature(signature)
     )
-    if encode(attestation) != data:
-        raise Refused(
-            Reason.NOT_CANONICAL, "an attestation must be in the shortest MessagePack form, is in a longer"
-        )
+    require_canonical("an attestation", data, encode(attestation))
     return attestation
 
 
@@ -130,10 +125,7 @@ def _unpack(data: bytes) -> tuple[Alert, Any, Any]:
             raise Refused(
                 Reason.UNKNOWN_VERSION, f"this build speaks wire version {WIRE_VERSION}, came {version!r:.40}"
             )
-        if field_count != _ATTESTATION_FIELDS:
-            raise Refused(
-                Reason.WRONG_LENGTH, f"an attestation has {_ATTESTATION_FIELDS} fields, came {field_count}"
-            )
+        require_field_count("an attestation", field_count, _ATTESTATION_FIELDS)
         alert_bytes = read_alert_bytes(unpacker, data)
         fields = (unpacker.unpack(), unpacker.unpack())
     return decode_alert(alert_bytes), *fields

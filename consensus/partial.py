@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from consensus.alert import Alert
-from consensus.alert_codec import decode_alert, encode_alert, pack, read_alert_bytes, reading
+from consensus.alert_codec import decode_alert, encode_alert, read_alert_bytes
 from consensus.attestation import MAX_ATTESTATION_BYTES, Attestation, check_alert
 from consensus.bls import (
     PublicKey,
@@ -31,6 +31,7 @@ from consensus.errors import Reason, Refused
 from consensus.fields import require_bytes
 from consensus.operators import MAX_OPERATORS, OperatorSet
 from consensus.types import Digest, Epoch, OperatorIndex, Signers, SlotId, Weight
+from consensus.wire import pack, read_field_count, reading, require_canonical, require_size
 
 MAX_BITMAP_BYTES = MAX_OPERATORS // 8
 MAX_PARTIAL_BYTES = MAX_ATTESTATION_BYTES + MAX_BITMAP_BYTES
@@ -183,22 +184,20 @@ def verify_partial(partial: PartialCertificate, operator_set: OperatorSet) -> bo
 
 def encode_partial(partial: PartialCertificate) -> bytes:
     """The canonical wire bytes, at most MAX_PARTIAL_BYTES."""
-    bitmap = partial.signers.to_bytes((partial.signers.bit_length() + 7) // 8, "little")
-    return b"".join((_HEAD, encode_alert(partial.alert), pack(bitmap), pack(partial.signature.compressed)))
+    bitmap = pack_signers(partial.signers)
+    return b"".join((_HEAD, encode_alert(partial.alert), bitmap, pack(partial.signature.compressed)))
+
+
+def pack_signers(signers: Signers) -> bytes:
+    """Signers on the wire: a string of bytes, the first operators in the lowest bits, no zeros at the end."""
+    return pack(signers.to_bytes((signers.bit_length() + 7) // 8, "little"))
 
 
 def decode_partial(data: bytes) -> PartialCertificate:
     """Parse wire bytes from a stranger. Raises Refused with a reason; never anything else."""
-    if len(data) > MAX_PARTIAL_BYTES:
-        raise Refused(
-            Reason.OVERSIZED, f"a partial certificate may have {MAX_PARTIAL_BYTES} bytes, came {len(data)}"
-        )
+    require_size("a partial certificate", data, MAX_PARTIAL_BYTES)
     with reading("a partial certificate", data) as unpacker:
-        field_count = unpacker.read_array_header()
-        if field_count != _FIELDS:
-            raise Refused(
-                Reason.WRONG_LENGTH, f"a partial certificate has {_FIELDS} fields, came {field_count}"
-            )
+        read_field_count(unpacker, "a partial certificate", _FIELDS)
         alert_bytes = read_alert_bytes(unpacker, data)
         bitmap, signature = unpacker.unpack(), unpacker.unpack()
     signers = _parse_bitmap(bitmap)
@@ -206,18 +205,12 @@ def decode_partial(data: bytes) -> PartialCertificate:
     partial = PartialCertificate(
         alert=decode_alert(alert_bytes), signers=signers, signature=Signature(signature)
     )
-    if encode_partial(partial) != data:
-        raise Refused(
-            Reason.NOT_CANONICAL,
-            "a partial certificate must be in the shortest MessagePack form, its bitmap without zeros at the "
-            "end; is in a longer",
-        )
+    require_canonical("a partial certificate with its bitmap", data, encode_partial(partial))
     return partial
 
 
 def _parse_bitmap(bitmap: object) -> Signers:
     if not isinstance(bitmap, bytes):
         raise Refused(Reason.WRONG_TYPE, f"the bitmap must be bytes, came {type(bitmap).__name__}")
-    if len(bitmap) > MAX_BITMAP_BYTES:
-        raise Refused(Reason.OVERSIZED, f"a bitmap may have {MAX_BITMAP_BYTES} bytes, came {len(bitmap)}")
+    require_size("a bitmap", bitmap, MAX_BITMAP_BYTES)
     return Signers(int.from_bytes(bitmap, "little"))

@@ -8,9 +8,9 @@ one. Nothing is believed: the hash of what comes is computed, and so is its send
 from dataclasses import dataclass
 from typing import Any
 
-from consensus.alert_codec import pack, reading
 from consensus.errors import Reason, Refused
 from consensus.fields import require_bytes
+from consensus.wire import pack, reading, require_canonical
 
 MAX_TRANSACTION_BYTES = 131_072
 """What nodes pass on to each other; a longer one is in no mempool."""
@@ -65,8 +65,5 @@ def decode_pending_evidence(data: bytes) -> PendingEvidence:
     if kind not in (_WANTED, _GIVEN):
         raise Refused(Reason.MALFORMED, f"evidence is asked for (1) or given (2), came {kind}")
     evidence = Wanted(value) if kind == _WANTED else Given(value)
-    if encode_pending_evidence(evidence) != data:
-        raise Refused(
-            Reason.NOT_CANONICAL, "evidence must be in the shortest MessagePack form, is in a longer"
-        )
+    require_canonical("evidence", data, encode_pending_evidence(evidence))
     return evidence

@@ -16,17 +16,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
-
 from consensus.alert import Alert
-from consensus.alert_codec import decode_alert, encode_alert, pack, read_alert_bytes, reading
+from consensus.alert_codec import decode_alert, encode_alert, read_alert_bytes
 from consensus.attestation import Attestation
 from consensus.bls import Signature
 from consensus.errors import Reason, Refused
 from consensus.fields import require_bytes, require_uint
 from consensus.operators import MAX_OPERATORS
-from consensus.partial import compute_signers
+from consensus.partial import compute_signers, pack_signers
 from consensus.types import Digest, OperatorIndex, Signers
+from consensus.wire import pack, pack_head, read_field_count, reading, require_canonical
 
 MAX_BUCKET_BITS = 6
 """64 buckets: a tally that is full to the brim (16,384 slots) has some 256 digests in each."""
@@ -190,7 +189,7 @@ def encode_summary(summary: Summary) -> bytes:
 def decode_summary(data: bytes) -> Summary:
     """Parse a stranger's bytes, at most `frames.MAX_BODY_BYTES` long. Raises Refused; never anything else."""
     with reading("a summary", data) as unpacker:
-        _read_count(unpacker, "a summary", 2)
+        read_field_count(unpacker, "a summary", 2)
         bits, joined = unpacker.unpack(), unpacker.unpack()
     if not isinstance(joined, bytes):
         raise Refused(Reason.WRONG_TYPE, f"roots must be bytes, came {type(joined).__name__}")
@@ -198,13 +197,13 @@ def decode_summary(data: bytes) -> Summary:
         raise Refused(Reason.WRONG_LENGTH, f"roots have {ROOT_BYTES} bytes each, came {len(joined)}")
     roots = tuple(joined[at : at + ROOT_BYTES] for at in range(0, len(joined), ROOT_BYTES))
     summary = Summary(bits=bits, roots=roots)
-    _require_canonical(encode_summary(summary), data)
+    require_canonical("a summary", data, encode_summary(summary))
     return summary
 
 
 def encode_inventory(inventory: Inventory) -> bytes:
     """[bits, bucket, digest, signers, digest, signers, …]."""
-    return _head(2 + 2 * len(inventory.entries)) + b"".join(
+    return pack_head(2 + 2 * len(inventory.entries)) + b"".join(
         (pack(inventory.bits), pack(inventory.bucket), *map(_encode_entry, inventory.entries))
     )
 
@@ -217,13 +216,13 @@ def decode_inventory(data: bytes) -> Inventory:
         entries = tuple(_read_entry(unpacker) for _ in range(count))
     _require_bits(bits)
     inventory = Inventory(bits=bits, bucket=bucket, entries=entries)
-    _require_canonical(encode_inventory(inventory), data)
+    require_canonical("an inventory", data, encode_inventory(inventory))
     return inventory
 
 
 def encode_want(want: Want) -> bytes:
     """[digest, signers, digest, signers, …]."""
-    return _head(2 * len(want.entries)) + b"".join(map(_encode_entry, want.entries))
+    return pack_head(2 * len(want.entries)) + b"".join(map(_encode_entry, want.entries))
 
 
 def decode_want(data: bytes) -> Want:
@@ -232,13 +231,13 @@ def decode_want(data: bytes) -> Want:
         count = _read_pairs(unpacker, "a want", before=0)
         entries = tuple(_read_entry(unpacker) for _ in range(count))
     want = Want(entries=entries)
-    _require_canonical(encode_want(want), data)
+    require_canonical("a want", data, encode_want(want))
     return want
 
 
 def encode_signatures(answer: Signatures) -> bytes:
     """[alert, index, signature, index, signature, …]."""
-    return _head(1 + 2 * len(answer.signatures)) + b"".join(
+    return pack_head(1 + 2 * len(answer.signatures)) + b"".join(
         (
             encode_alert(answer.alert),
             *(pack(index) + pack(signature) for index, signature in answer.signatures),
@@ -253,26 +252,8 @@ def decode_signatures(data: bytes) -> Signatures:
         alert_bytes = read_alert_bytes(unpacker, data)
         pairs = tuple((unpacker.unpack(), unpacker.unpack()) for _ in range(count))
     answer = Signatures(alert=decode_alert(alert_bytes), signatures=pairs)
-    _require_canonical(encode_signatures(answer), data)
+    require_canonical("an answer", data, encode_signatures(answer))
     return answer
-
-
-def _require_canonical(encoded: bytes, data: bytes) -> None:
-    if encoded != data:
-        raise Refused(
-            Reason.NOT_CANONICAL, "a message must be in the shortest MessagePack form, is in a longer"
-        )
-
-
-def _head(count: int) -> bytes:
-    """The head of an array of so many values."""
-    return bytes(msgpack.Packer().pack_array_header(count))
-
-
-def _read_count(unpacker: Any, what: str, expected: int) -> None:
-    count = unpacker.read_array_header()
-    if count != expected:
-        raise Refused(Reason.WRONG_LENGTH, f"{what} has {expected} fields, came {count}")
 
 
 def _read_pairs(unpacker: Any, what: str, *, before: int) -> int:
@@ -287,8 +268,7 @@ def _read_pairs(unpacker: Any, what: str, *, before: int) -> int:
 
 
 def _encode_entry(entry: Entry) -> bytes:
-    bitmap = entry.signers.to_bytes((entry.signers.bit_length() + 7) // 8, "little")
-    return pack(entry.digest) + pack(bitmap)
+    return pack(entry.digest) + pack_signers(entry.signers)
 
 
 def _read_entry(unpacker: Any) -> Entry:

@@ -8,13 +8,11 @@ under which every message travels, is its author.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from consensus.alert import Slot
-from consensus.alert_codec import pack, reading
-from consensus.errors import Reason, Refused
 from consensus.fields import require_bytes, require_uint
 from consensus.types import BlockHash, BlockNumber, ChainId, NetworkId
+from consensus.wire import fields_of, pack, reading, require_canonical, require_size
 
 MAX_RETRACTION_BYTES = 96
 _FIELDS = 4
@@ -53,26 +51,12 @@ def encode_retraction(retraction: Retraction) -> bytes:
 
 def decode_retraction(data: bytes) -> Retraction:
     """Parse wire bytes from a stranger. Raises Refused with a reason; never anything else."""
-    if len(data) > MAX_RETRACTION_BYTES:
-        raise Refused(
-            Reason.OVERSIZED, f"a retraction may have {MAX_RETRACTION_BYTES} bytes, came {len(data)}"
-        )
+    require_size("a retraction", data, MAX_RETRACTION_BYTES)
     with reading("a retraction", data) as unpacker:
         fields = unpacker.unpack()
-    retraction = _parse(fields)
-    if encode_retraction(retraction) != data:
-        raise Refused(
-            Reason.NOT_CANONICAL, "a retraction must be in the shortest MessagePack form, is in a longer"
-        )
-    return retraction
-
-
-def _parse(fields: Any) -> Retraction:
-    if not isinstance(fields, list):
-        raise Refused(Reason.WRONG_TYPE, f"a retraction must be an array, came {type(fields).__name__}")
-    if len(fields) != _FIELDS:
-        raise Refused(Reason.WRONG_LENGTH, f"a retraction has {_FIELDS} fields, came {len(fields)}")
-    network_id, chain_id, block_number, block_hash = fields
-    return Retraction(
+    network_id, chain_id, block_number, block_hash = fields_of("a retraction", fields, _FIELDS)
+    retraction = Retraction(
         network_id=network_id, chain_id=chain_id, block_number=block_number, block_hash=block_hash
     )
+    require_canonical("a retraction", data, encode_retraction(retraction))
+    return retraction

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from consensus.alert_codec import pack, reading
 from consensus.bls import Purpose, Signature, verify
 from consensus.certificate import encode_signatures, meets
 from consensus.errors import Reason, Refused
@@ -20,6 +19,7 @@ from consensus.fields import require_bytes, require_uint
 from consensus.handover import QUORUM, Handover, HandoverProof, compute_handover
 from consensus.operators import Operator, OperatorSet
 from consensus.types import Epoch, HeaderHash, NetworkId, OperatorIndex, Weight
+from consensus.wire import fields_of, pack, reading, require_canonical, require_size
 
 MAX_STEPS = 64
 """Handovers that are kept, the newest; at 256 operators a side about 100 KiB each."""
@@ -206,24 +206,18 @@ def encode_vote(vote: HandoverVote) -> bytes:
 
 def decode_vote(data: bytes) -> HandoverVote:
     """Parse wire bytes from a stranger. Raises Refused with a reason; never anything else."""
-    if len(data) > MAX_VOTE_BYTES:
-        raise Refused(Reason.OVERSIZED, f"a handover vote may have {MAX_VOTE_BYTES} bytes, came {len(data)}")
+    require_size("a handover vote", data, MAX_VOTE_BYTES)
     with reading("a handover vote", data) as unpacker:
         fields = unpacker.unpack()
     vote = _parse_vote(fields)
-    if encode_vote(vote) != data:
-        raise Refused(
-            Reason.NOT_CANONICAL, "a handover vote must be in the shortest MessagePack form, is in a longer"
-        )
+    require_canonical("a handover vote", data, encode_vote(vote))
     return vote
 
 
 def _parse_vote(fields: Any) -> HandoverVote:
-    if not isinstance(fields, list):
-        raise Refused(Reason.WRONG_TYPE, f"a handover vote must be an array, came {type(fields).__name__}")
-    if len(fields) != _VOTE_FIELDS:
-        raise Refused(Reason.WRONG_LENGTH, f"a handover vote has {_VOTE_FIELDS} fields, came {len(fields)}")
-    network_id, epoch, set_hash, next_set_hash, side, operator_index, signature = fields
+    network_id, epoch, set_hash, next_set_hash, side, operator_index, signature = fields_of(
+        "a handover vote", fields, _VOTE_FIELDS
+    )
     require_uint("side", side, 8)
     if side not in set(Side):
         raise Refused(Reason.OUT_OF_RANGE, f"side must be 0 (outgoing) or 1 (incoming), came {side}")

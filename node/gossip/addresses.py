@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from multiaddr import Multiaddr
 
-from consensus.alert_codec import pack, reading
 from consensus.errors import Reason, Refused
 from consensus.fields import require_bytes, require_uint
 from consensus.types import NetworkId
+from consensus.wire import pack, reading, require_canonical
 from node.gossip.identity import Identity, is_signed_by
 from node.gossip.transport import Addresses, PeerId
 
@@ -105,8 +105,7 @@ def decode_announcement(data: bytes) -> Announcement:
         addresses=tuple(_text("address", each, MAX_ADDRESS_BYTES) for each in addresses),
         signature=signature,
     )
-    if encode_announcement(announcement) != data:
-        raise Refused(Reason.NOT_CANONICAL, "an announcement must be in the shortest MessagePack form")
+    require_canonical("an announcement", data, encode_announcement(announcement))
     return announcement
 
 
